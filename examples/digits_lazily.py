@@ -1,0 +1,1 @@
+../src/rillet/cli/demo/digits_lazily.py

@@ -1,0 +1,15 @@
+"""rillet runs TensorFlow programs: `import rillet as tf`.
+
+Tensors, graphs and sessions, eager execution, gradients: TensorFlow 2's names, and every TensorFlow 1 name that
+TensorFlow 2 dropped. `rillet.v1` has TensorFlow 1.15's names, argument order and lazy default.
+"""
+
+import sys as _sys
+
+from rillet import compat as _compat
+from rillet import modules as _modules
+from rillet.compat import namespaces as _namespaces
+from rillet.core import export as _export
+
+__version__ = "0.1.0"
+_namespaces.build(_sys.modules[__name__], {**_export.V1, **_export.V2})

@@ -1,0 +1,178 @@
+"""Reverse-mode differentiation: the chain rule applied to operations, last one first.
+
+`tf.gradients` and `GradientTape.gradient` both end here. They differ only in how a tensor is traced back to the
+operation that made it: through the graph, or through what the tape recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rillet.core import context, dtypes
+from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.dtypes import DType
+from rillet.core.graph import Operation
+from rillet.core.indexed_slices import IndexedSlices
+from rillet.core.opdef import NO_GRADIENT, REGISTRY
+from rillet.core.tensor import Tensor
+
+Producer = Callable[[Tensor], Operation | None]
+
+
+def is_differentiable(dtype: DType) -> bool:
+    """Whether gradients flow through tensors of this dtype (handles and lists stand for what they hold)."""
+    base = dtype.base_dtype
+    return base.is_floating or base.is_complex or base is dtypes.resource or base is dtypes.variant
+
+
+def backprop(
+    targets: Sequence[Tensor],
+    sources: Sequence[Tensor],
+    target_gradients: Sequence[Any],
+    producer: Producer,
+    stop: Sequence[Tensor] = (),
+    gate: bool = False,
+) -> list[Any]:
+    """The gradient of each source: the sum over targets of target_gradient times d target / d source.
+
+    producer: the operation that made a tensor, or None where tracing back ends.
+    stop: tensors taken as constants.
+    gate: all gradients of one operation are computed before any is used (graphs only).
+    Returns a tensor or IndexedSlices for each source, None where no path leads to it.
+    Raises LookupError for an operation on the path whose op has no gradient rule.
+    """
+    stopped = {id(tensor) for tensor in stop}
+    path, reached = _path(targets, sources, producer, stopped)
+    pending: dict[int, list[Any]] = {}
+    for target, gradient in zip(targets, target_gradients, strict=True):
+        pending.setdefault(id(target), []).append(gradient)
+    finished: dict[int, Any] = {}
+    wanted = {id(source) for source in sources}
+    for operation in reversed(path):
+        flowing = _take(operation.outputs, pending, wanted, finished)
+        if all(gradient is None for gradient in flowing):
+            continue
+        for tensor, gradient in _input_gradients(operation, flowing, gate):
+            if id(tensor) in reached:
+                pending.setdefault(id(tensor), []).append(gradient)
+    for source in sources:
+        if id(source) not in finished:
+            finished[id(source)] = accumulate(pending.get(id(source), []))
+    return [finished[id(source)] for source in sources]
+
+
+def _path(
+    targets: Sequence[Tensor], sources: Sequence[Tensor], producer: Producer, stopped: set[int]
+) -> tuple[list[Operation], set[int]]:
+    """The operations on the way from sources to targets, in the order they were made, and the tensors on it."""
+    behind: dict[int, Operation] = {}
+    waiting = list(targets)
+    while waiting:
+        tensor = waiting.pop()
+        operation = producer(tensor)
+        if operation is None or operation.sequence in behind or id(tensor) in stopped:
+            continue
+        behind[operation.sequence] = operation
+        waiting.extend(operation.inputs)
+    reached = {id(source) for source in sources}
+    path = []
+    for sequence in sorted(behind):
+        operation = behind[sequence]
+        if any(id(tensor) in reached and id(tensor) not in stopped for tensor in operation.inputs):
+            path.append(operation)
+            reached.update(id(tensor) for tensor in operation.outputs if is_differentiable(tensor.dtype))
+    return path, reached
+
+
+def _take(
+    outputs: Sequence[Tensor], pending: dict[int, list[Any]], wanted: set[int], finished: dict[int, Any]
+) -> list[Any]:
+    flowing = []
+    for tensor in outputs:
+        gradient = accumulate(pending.pop(id(tensor), []))
+        if id(tensor) in wanted:
+            finished[id(tensor)] = gradient
+        flowing.append(gradient)
+    return flowing
+
+
+def _input_gradients(operation: Operation, flowing: list[Any], gate: bool) -> Iterator[tuple[Tensor, Any]]:
+    rule = operation.gradient
+    if rule is NO_GRADIENT:
+        return
+    if rule is None:
+        raise LookupError(
+            f"No gradient defined for operation '{operation.name}' (op type: {operation.type}). "
+            "In general every operation must have an associated `@tf.RegisterGradient` for correct autodiff."
+        )
+    with _scope(operation):
+        takes_none = getattr(rule, "takes_none", False)
+        for index, (tensor, gradient) in enumerate(zip(operation.outputs, flowing, strict=True)):
+            if gradient is None and not takes_none and (tensor.dtype.is_floating or tensor.dtype.is_complex):
+                flowing[index] = apply_op(REGISTRY["ZerosLike"], (tensor,))
+        result = rule(operation, *flowing)
+        if isinstance(result, IndexedSlices) or not isinstance(result, (list, tuple)):
+            result = [result]
+        if len(result) != len(operation.inputs):
+            raise ValueError(
+                f"Num gradients {len(result)} generated for op {operation.name} ({operation.type}) do not match num inputs "
+                f"{len(operation.inputs)}"
+            )
+        if gate:
+            result = _together(result)
+    for tensor, gradient in zip(operation.inputs, result, strict=True):
+        if gradient is not None and is_differentiable(tensor.dtype):
+            yield tensor, _adopt_shape(tensor, gradient)
+
+
+def _adopt_shape(tensor: Tensor, gradient: Any) -> Any:
+    """A symbolic gradient has the shape of what it is the gradient of, whether or not inference could see it."""
+    set_shape = getattr(gradient, "set_shape", None)
+    if (
+        set_shape is not None
+        and tensor.dtype.base_dtype is not dtypes.resource
+        and tensor.shape.rank is not None
+        and not gradient.shape.is_fully_defined()
+    ):
+        set_shape(tensor.shape)
+    return gradient
+
+
+def _together(gradients: Sequence[Any]) -> list[Any]:
+    present = [gradient for gradient in gradients if isinstance(gradient, Tensor)]
+    if len(present) < 2:
+        return list(gradients)
+    passed = iter(apply_op(REGISTRY["IdentityN"], (present,)))
+    return [next(passed) if isinstance(gradient, Tensor) else gradient for gradient in gradients]
+
+
+@contextlib.contextmanager
+def _scope(operation: Operation) -> Iterator[None]:
+    """Gradient nodes are named after the operation and sit on its device."""
+    graph = context.state().graph
+    if graph is None or not operation.name:
+        yield
+    else:
+        with graph.name_scope(operation.name + "_grad"), graph.device(operation.device or None):
+            yield
+
+
+def accumulate(gradients: list[Any]) -> Any:
+    """The sum of partial gradients: dense ones through one AddN, sparse ones by joining their slices."""
+    if len(gradients) <= 1:
+        return gradients[0] if gradients else None
+    if all(isinstance(gradient, IndexedSlices) for gradient in gradients):
+        return _join(gradients)
+    return apply_op(REGISTRY["AddN"], ([convert_to_tensor(gradient) for gradient in gradients],))
+
+
+def _join(slices: list[IndexedSlices]) -> IndexedSlices:
+    index_dtype = dtypes.int64 if any(part.indices.dtype is dtypes.int64 for part in slices) else dtypes.int32
+    indices = [
+        part.indices if part.indices.dtype is index_dtype else apply_op(REGISTRY["Cast"], (part.indices,), {"DstT": index_dtype})
+        for part in slices
+    ]
+    values = apply_op(REGISTRY["ConcatV2"], ([part.values for part in slices], 0))
+    return IndexedSlices(values, apply_op(REGISTRY["ConcatV2"], (indices, 0)), slices[0].dense_shape)

@@ -1,0 +1,153 @@
+"""tf.gradients: symbolic derivatives, added to the graph as nodes under gradients/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rillet.autodiff.backprop import backprop, is_differentiable
+from rillet.autodiff.tape import UnconnectedGradients
+from rillet.core import context
+from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.export import public
+from rillet.core.graph import GRADIENT_RULES, Operation
+from rillet.core.opdef import NO_GRADIENT, REGISTRY
+from rillet.core.tensor import SymbolicTensor, Tensor
+
+
+def _listed(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, (list, tuple)) else [values]
+
+
+def _symbolic(value: Any, role: str) -> Tensor:
+    tensor = getattr(value, "_source", value)
+    if not isinstance(tensor, Tensor):
+        tensor = convert_to_tensor(tensor)
+    if not isinstance(tensor, SymbolicTensor) and context.state().graph is None:
+        raise RuntimeError(
+            "tf.gradients is not supported when eager execution is enabled. Use tf.GradientTape instead."
+        )
+    return tensor
+
+
+@public(v2=["gradients"])
+def gradients(
+    ys: Any,
+    xs: Any,
+    grad_ys: Any = None,
+    name: str = "gradients",
+    gate_gradients: bool = False,
+    aggregation_method: Any = None,
+    stop_gradients: Any = None,
+    unconnected_gradients: Any = UnconnectedGradients.NONE,
+) -> list[Any]:
+    """For each x in xs the sum over ys of grad_y * dy/dx, as new nodes of the graph.
+
+    ys, xs, grad_ys: a tensor (xs: or a variable), or a list of them. grad_ys: ones where None.
+    stop_gradients: tensors taken as constants. unconnected_gradients: "none" or "zero".
+    Returns a list with an entry for each x: a tensor, IndexedSlices, or None where no y depends on it.
+    Raises LookupError for an op without a gradient rule, RuntimeError when ys were computed eagerly.
+    """
+    targets = [_symbolic(y, "ys") for y in _listed(ys)]
+    originals = _listed(xs)
+    weights = _listed(grad_ys) if grad_ys is not None else [None] * len(targets)
+    if len(weights) != len(targets):
+        raise ValueError("Passed mismatched number of grad_ys and ys")
+    graph = next((tensor.graph for tensor in targets if isinstance(tensor, SymbolicTensor)), None)
+    graph = context.state().graph if getattr(context.state().graph, "outer_graph", None) is not None else graph
+    assert graph is not None
+    with context.use_graph(graph):
+        sources = [graph.capture(_symbolic(x, "xs")) for x in originals]
+        stop = [graph.capture(_symbolic(x, "stop_gradients")) for x in _listed(stop_gradients or [])]
+        targets = [graph.capture(tensor) for tensor in targets]
+        with graph.name_scope(name):
+            starts = [_start(index, pair) for index, pair in enumerate(zip(targets, weights, strict=True))]
+            result = backprop(targets, sources, starts, _producer, stop, gate_gradients)
+            if unconnected_gradients == UnconnectedGradients.ZERO:
+                result = [
+                    apply_op(REGISTRY["ZerosLike"], (x,)) if gradient is None else gradient
+                    for gradient, x in zip(result, originals, strict=True)
+                ]
+    return result
+
+
+def _producer(tensor: Tensor) -> Operation | None:
+    return tensor.op if isinstance(tensor, SymbolicTensor) else None
+
+
+def _start(index: int, pair: tuple[Tensor, Any]) -> Any:
+    target, weight = pair
+    if not is_differentiable(target.dtype):
+        raise TypeError(f"Gradients of non-floating tensor {target.name} (dtype {target.dtype.name}) are not defined")
+    if weight is not None:
+        start = convert_to_tensor(weight, target.dtype.base_dtype, name=f"grad_ys_{index}")
+        if not start.shape.is_compatible_with(target.shape):
+            raise ValueError(f"grad_ys[{index}] has shape {start.shape}, but ys[{index}] has shape {target.shape}")
+        return start
+    if target.shape.is_fully_defined():
+        return apply_op(REGISTRY["Fill"], (target.shape.as_list(), _one(target)), name=f"grad_ys_{index}")
+    shape = apply_op(REGISTRY["Shape"], (target,))
+    return apply_op(REGISTRY["Fill"], (shape, _one(target)), name=f"grad_ys_{index}")
+
+
+def _one(target: Tensor) -> Any:
+    return target.dtype.base_dtype.as_numpy_dtype(1)
+
+
+@public(v1=["gradients"])
+def gradients_v1(
+    ys: Any,
+    xs: Any,
+    grad_ys: Any = None,
+    name: str = "gradients",
+    colocate_gradients_with_ops: bool = False,
+    gate_gradients: bool = False,
+    aggregation_method: Any = None,
+    stop_gradients: Any = None,
+    unconnected_gradients: Any = UnconnectedGradients.NONE,
+) -> list[Any]:
+    """As tf.gradients, with TensorFlow 1's argument order."""
+    return gradients(ys, xs, grad_ys, name, gate_gradients, aggregation_method, stop_gradients, unconnected_gradients)
+
+
+@public("RegisterGradient")
+class RegisterGradient:
+    """Decorator: a gradient rule for an op type, or one to be named in graph.gradient_override_map.
+
+    The function takes (op, *output gradients) and returns the gradients of the op's inputs.
+    KeyError when the name is taken.
+    """
+
+    def __init__(self, op_type: str) -> None:
+        if not isinstance(op_type, str):
+            raise TypeError("op_type must be a string")
+        self._op_type = op_type
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        _register(self._op_type, function)
+        return function
+
+
+def _register(name: str, rule: Any) -> None:
+    definition = REGISTRY.get(name)
+    if name in GRADIENT_RULES or (definition is not None and definition.gradient is not None):
+        raise KeyError(f"Registering two gradient with name '{name}'! (Previous registration exists.)")
+    GRADIENT_RULES[name] = rule
+    if definition is not None:
+        definition.gradient = rule
+
+
+@public("no_gradient", v1=["NotDifferentiable", "NoGradient"])
+def no_gradient(op_type: str) -> None:
+    """Declares that ops of this type pass no gradient on."""
+    _register(op_type, NO_GRADIENT)
+
+
+def get_gradient_function(op: Operation) -> Any:
+    """The gradient rule in force for `op`; None where it declares to have none. LookupError when there is no rule."""
+    if op.gradient is None:
+        raise LookupError(f"No gradient defined for operation '{op.name}' (op type: {op.type})")
+    return None if op.gradient is NO_GRADIENT else op.gradient
+
+
+__all__: Sequence[str] = ["RegisterGradient", "get_gradient_function", "gradients", "no_gradient"]

@@ -1,0 +1,293 @@
+"""GradientTape: records what runs, so that it can be differentiated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.autodiff.backprop import backprop, is_differentiable
+from rillet.core import context, dtypes, nest
+from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.export import public
+from rillet.core.graph import Operation
+from rillet.core.opdef import REGISTRY
+from rillet.core.tensor import EagerTensor, Tensor
+
+
+@public("UnconnectedGradients")
+class UnconnectedGradients:
+    """What the gradient of an unconnected source is: None, or zeros."""
+
+    NONE = "none"
+    ZERO = "zero"
+
+
+@public("GradientTape")
+class GradientTape:
+    """Records operations on watched tensors, for automatic differentiation.
+
+    persistent: gradient() may be called more than once.
+    watch_accessed_variables: trainable variables are watched as soon as they are read.
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = x * x
+        dy_dx = tape.gradient(y, x)
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self._persistent = persistent
+        self._watch_accessed_variables = watch_accessed_variables
+        self._recording = False
+        self._used = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._tracked: set[int] = set()
+        self._producers: dict[int, Operation] = {}
+        self._watched: list[Tensor] = []  # kept, so that no other tensor takes their ids
+        self._variables: dict[int, Any] = {}
+
+    # ---- recording (called by dispatch) ------------------------------------------------------------------------
+
+    def wants(self, inputs: tuple[Tensor, ...]) -> bool:
+        tracked = self._tracked
+        return any(id(tensor) in tracked for tensor in inputs)
+
+    def record(self, operation: Operation) -> None:
+        for tensor in operation.outputs:
+            if is_differentiable(tensor.dtype):
+                self._tracked.add(id(tensor))
+                self._producers[id(tensor)] = operation
+
+    def variable_accessed(self, variable: Any) -> None:
+        if self._watch_accessed_variables and variable.trainable:
+            self._watch_variable(variable)
+
+    def _watch_variable(self, variable: Any) -> None:
+        self._variables.setdefault(id(variable), variable)
+        self._track(variable._source)
+        graph = context.state().graph
+        if graph is not None:
+            self._track(graph.capture(variable._source))
+
+    def _track(self, tensor: Tensor) -> None:
+        if id(tensor) not in self._tracked:
+            self._tracked.add(id(tensor))
+            self._watched.append(tensor)
+
+    # ---- for the user ------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> GradientTape:
+        if self._recording:
+            raise ValueError("Tape is already recording.")
+        self._push()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._recording:
+            self._pop()
+
+    def _push(self) -> None:
+        self._recording = True
+        context.add_recorder(self)
+
+    def _pop(self) -> None:
+        self._recording = False
+        context.remove_recorder(self)
+
+    def watch(self, tensor: Any) -> None:
+        """Makes the tape trace `tensor` (a tensor, a variable, or a nest of them). ValueError for anything else."""
+        for value in nest.flatten(tensor, expand_composites=True):
+            if hasattr(value, "_source"):
+                self._watch_variable(value)
+            elif isinstance(value, Tensor):
+                if not is_differentiable(value.dtype):
+                    import logging
+
+                    logging.getLogger("rillet").warning(
+                        "The dtype of the watched tensor must be floating (e.g. tf.float32), got %r", value.dtype
+                    )
+                self._track(value)
+            else:
+                raise ValueError(
+                    f"Passed in object {value} of type {type(value).__name__!r}, not tf.Tensor or tf.Variable or ExtensionType."
+                )
+
+    @contextlib.contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """Nothing that runs inside is recorded by this tape. ValueError when it does not record."""
+        if not self._recording:
+            raise ValueError("Trying to stop recording a tape which is not recording.")
+        self._pop()
+        try:
+            yield
+        finally:
+            self._push()
+
+    def reset(self) -> None:
+        """Forgets everything recorded and watched."""
+        self._used = False
+        self._clear()
+
+    def watched_variables(self) -> tuple[Any, ...]:
+        """The variables watched, in the order they were first read."""
+        return tuple(self._variables.values())
+
+    def recorded_operations(self) -> list[Operation]:
+        """What the tape has recorded, in order."""
+        return sorted(set(self._producers.values()), key=lambda operation: operation.sequence)
+
+    def gradient(
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        unconnected_gradients: Any = UnconnectedGradients.NONE,
+    ) -> Any:
+        """d target / d source for each source, in the structure of `sources`.
+
+        target: a tensor, or a nest of them whose gradients are summed. sources: a tensor, a variable, or a nest.
+        output_gradients: what the targets' gradients are multiplied with (ones when None).
+        Returns tensors (or IndexedSlices); None (or zeros) for sources that target does not depend on.
+        Raises RuntimeError on a second call when the tape is not persistent.
+        """
+        if unconnected_gradients not in (UnconnectedGradients.NONE, UnconnectedGradients.ZERO):
+            raise ValueError(f"Unknown value for unconnected_gradients: {unconnected_gradients!r}")
+        if self._used and not self._persistent:
+            raise RuntimeError(
+                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
+            )
+        if self._recording and not self._persistent:
+            self._pop()
+        if target is None:
+            raise TypeError("Argument `target` should be a list or nested structure of Tensors, Variables or CompositeTensors to be differentiated, but received None.")
+        flat_sources = nest.flatten(sources)
+        targets, weights = self._targets(target, output_gradients)
+        tensors = [_source_tensor(source) for source in flat_sources]
+        producers = self._producers
+        gradients = backprop(targets, tensors, weights, lambda tensor: producers.get(id(tensor)))
+        self._used = True
+        if not self._persistent:
+            self._producers = {}
+        if unconnected_gradients == UnconnectedGradients.ZERO:
+            gradients = [
+                apply_op(REGISTRY["ZerosLike"], (source,)) if gradient is None else gradient
+                for gradient, source in zip(gradients, flat_sources, strict=True)
+            ]
+        return nest.pack_sequence_as(sources, gradients)
+
+    def _targets(self, target: Any, output_gradients: Any) -> tuple[list[Tensor], list[Any]]:
+        flat_targets = nest.flatten(target, expand_composites=True)
+        flat_weights = [None] * len(flat_targets) if output_gradients is None else nest.flatten(output_gradients)
+        targets: list[Tensor] = []
+        weights: list[Any] = []
+        for value, weight in zip(flat_targets, flat_weights, strict=True):
+            tensor = _source_tensor(value)
+            if not is_differentiable(tensor.dtype):
+                continue
+            targets.append(tensor)
+            if weight is not None:
+                weights.append(convert_to_tensor(weight, tensor.dtype.base_dtype))
+            else:
+                weights.append(apply_op(REGISTRY["OnesLike"], (value,)))
+        return targets, weights
+
+    def jacobian(
+        self,
+        target: Any,
+        sources: Any,
+        unconnected_gradients: Any = UnconnectedGradients.NONE,
+        parallel_iterations: int | None = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """The matrix of partial derivatives of every element of `target`: shape target.shape + source.shape."""
+        if self._used and not self._persistent:
+            raise RuntimeError(
+                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
+            )
+        if self._recording and not self._persistent:
+            self._pop()
+        flat_sources = nest.flatten(sources)
+        shape = target.shape.as_list()
+        size = int(np.prod(shape))
+        rows = []
+        producers = dict(self._producers)
+        tensors = [_source_tensor(source) for source in flat_sources]
+        for index in range(size):
+            one = np.zeros(size, target.dtype.numpy_dtype)
+            one[index] = 1
+            weight = convert_to_tensor(one.reshape(shape))
+            rows.append(backprop([target], tensors, [weight], lambda tensor: producers.get(id(tensor))))
+        self._used = True
+        result = []
+        for position, source in enumerate(flat_sources):
+            columns = [row[position] for row in rows]
+            if not columns or all(column is None for column in columns):
+                zero = unconnected_gradients == UnconnectedGradients.ZERO
+                result.append(convert_to_tensor(np.zeros(shape + source.shape.as_list(), source.dtype.numpy_dtype)) if zero else None)
+                continue
+            stacked = apply_op(REGISTRY["Pack"], ([convert_to_tensor(column) for column in columns],), {"axis": 0})
+            result.append(apply_op(REGISTRY["Reshape"], (stacked, shape + source.shape.as_list())))
+        return nest.pack_sequence_as(sources, result)
+
+    def batch_jacobian(
+        self,
+        target: Any,
+        source: Any,
+        unconnected_gradients: Any = UnconnectedGradients.NONE,
+        parallel_iterations: int | None = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """One jacobian an example: target [b, ...], source [b, ...] -> [b, target.shape[1:], source.shape[1:]].
+
+        Assumes that target[i] depends on source[i] alone. ValueError when the batch sizes differ.
+        """
+        target_shape, source_shape = target.shape.as_list(), source.shape.as_list()
+        if target_shape[:1] != source_shape[:1] or not target_shape:
+            raise ValueError(
+                f"Need first dimension of target shape ({target.shape}) and source shape ({source.shape}) to match."
+            )
+        if self._used and not self._persistent:
+            raise RuntimeError(
+                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
+            )
+        if self._recording and not self._persistent:
+            self._pop()
+        batch, inner = target_shape[0], target_shape[1:]
+        size = int(np.prod(inner))
+        producers = dict(self._producers)
+        rows = []
+        for index in range(size):
+            one = np.zeros((batch, size), target.dtype.numpy_dtype)
+            one[:, index] = 1
+            weight = convert_to_tensor(one.reshape(target_shape))
+            rows.append(
+                backprop([target], [_source_tensor(source)], [weight], lambda tensor: producers.get(id(tensor)))[0]
+            )
+        self._used = True
+        if not rows or all(row is None for row in rows):
+            if unconnected_gradients != UnconnectedGradients.ZERO:
+                return None
+            return convert_to_tensor(np.zeros([batch, *inner, *source_shape[1:]], source.dtype.numpy_dtype))
+        stacked = apply_op(REGISTRY["Pack"], ([convert_to_tensor(row) for row in rows],), {"axis": 1})
+        return apply_op(REGISTRY["Reshape"], (stacked, [batch, *inner, *source_shape[1:]]))
+
+
+def _source_tensor(source: Any) -> Tensor:
+    """The tensor that stands for `source` in the current graph: itself, or a variable's handle."""
+    tensor = getattr(source, "_source", source)
+    if not isinstance(tensor, Tensor):
+        if hasattr(tensor, "__tf_tensor__"):
+            tensor = convert_to_tensor(tensor)
+        else:
+            raise ValueError(
+                f"Passed in object {source!r} of type {type(source).__name__!r}, not tf.Tensor or tf.Variable or ExtensionType."
+            )
+    graph = context.state().graph
+    if graph is not None and not (isinstance(tensor, EagerTensor) and tensor.dtype is not dtypes.resource):
+        return graph.capture(tensor)
+    return tensor

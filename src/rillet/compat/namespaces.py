@@ -1,0 +1,51 @@
+"""Builds the public namespaces from what modules have exported (core.export): tf.math.log is where people look for it.
+
+A namespace that shares its name with one of rillet's own packages (tf.train, rillet.train) is that package.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from types import ModuleType
+from typing import Any
+
+
+def build(root: ModuleType, table: dict[str, Any]) -> None:
+    """Sets every dotted name of `table` on `root`, making namespaces on the way."""
+    for dotted, value in sorted(table.items()):
+        *parents, name = dotted.split(".")
+        setattr(_namespace(root, parents), name, value)
+    _explain_missing(root, "tf")
+
+
+def _namespace(root: ModuleType, parents: list[str]) -> ModuleType:
+    current = root
+    for part in parents:
+        known = current.__dict__.get(part)
+        if not isinstance(known, ModuleType):
+            full = f"{current.__name__}.{part}"
+            known = sys.modules.get(full)
+            if known is None:
+                known = ModuleType(full, f"The public names under {part}.")
+                known.__dict__["__path__"] = []
+                sys.modules[full] = known
+            _explain_missing(known, ".".join(["tf", *full.split(".")[1:]]).replace("tf.v1.", "tf.").replace("tf.compat.v1.", "tf."))
+            setattr(current, part, known)
+        current = known
+    return current
+
+
+def _explain_missing(module: ModuleType, label: str) -> None:
+    """Gives `module` a __getattr__ that says what a missing name may have meant."""
+    if "__getattr__" in module.__dict__:
+        return
+
+    def missing(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        close = difflib.get_close_matches(name, [key for key in module.__dict__ if not key.startswith("_")], n=3)
+        hint = f" Did you mean {' or '.join(f'{label}.{other}' for other in close)}?" if close else ""
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}.{hint}")
+
+    module.__dict__["__getattr__"] = missing

@@ -1,0 +1,10 @@
+"""TensorFlow 1.15's names. (`rillet.v1` is the same, with TensorFlow 1's defaults switched on.)"""
+
+import sys as _sys
+
+from rillet import modules as _modules
+from rillet.compat import namespaces as _namespaces
+from rillet.core import export as _export
+
+_namespaces.build(_sys.modules[__name__], _export.V1)
+__version__ = "1.15.0"

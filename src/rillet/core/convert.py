@@ -1,0 +1,187 @@
+"""From Python values to arrays, by TensorFlow's rules: float -> float32, int -> int32, NumPy keeps its dtype."""
+
+from __future__ import annotations
+
+import array as python_array
+from typing import Any
+
+import numpy as np
+
+from rillet.core import dtypes
+from rillet.core.dtypes import DType
+
+_INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
+
+
+def to_array(value: Any, dtype: DType | None = None, preferred: DType | None = None) -> tuple[Any, DType]:
+    """`value` as (array, dtype).
+
+    value: a Python number, bool, str, bytes, nested lists of those, a NumPy array or scalar, `array.array`, or anything
+        with `__array__`.
+    dtype: the dtype asked for; None infers it. `preferred` is used where the value fits it.
+    Raises TypeError when the elements don't fit `dtype`, ValueError when the lists are ragged.
+    """
+    kind = type(value)
+    if kind is float:
+        return _scalar(value, dtype or _fits(preferred, floating=True) or dtypes.float32, value)
+    if kind is int:
+        return _scalar(value, dtype or _fits(preferred, floating=False) or _integer_dtype(value, value), value)
+    if isinstance(value, np.ndarray | np.generic):
+        return _from_numpy(value, dtype)
+    if isinstance(value, python_array.array):
+        return _from_numpy(np.array(value), dtype)
+    if hasattr(value, "__array__"):
+        return _from_numpy(np.asarray(value), dtype)
+    return _from_python(value, dtype, preferred)
+
+
+def _fits(preferred: DType | None, floating: bool) -> DType | None:
+    if preferred is None or not preferred.is_numeric:
+        return None
+    return preferred if not floating or preferred.is_floating or preferred.is_complex else None
+
+
+def _integer_dtype(smallest: int, largest: int) -> DType:
+    if _INT32_MIN <= smallest and largest <= _INT32_MAX:
+        return dtypes.int32
+    return dtypes.int64
+
+
+def _scalar(value: Any, dtype: DType, original: Any) -> tuple[Any, DType]:
+    _check_elements([value], dtype, original)
+    if dtype is dtypes.string:
+        raise TypeError(f"Cannot convert {original!r} to EagerTensor of dtype string")
+    if dtype.is_quantized:
+        return np.asarray(value, dtype.numpy_dtype), dtype
+    return dtype.as_numpy_dtype(value), dtype
+
+
+def _from_numpy(value: Any, dtype: DType | None) -> tuple[Any, DType]:
+    if value.dtype.kind in "SUO":
+        return _strings(value, dtype)
+    if dtype is None:
+        return value, dtypes.as_dtype(value.dtype)
+    if not dtype.is_numpy_compatible or dtype is dtypes.string:
+        raise TypeError(f"Cannot convert a value of dtype {value.dtype} to a tensor of dtype {dtype.name}")
+    return value.astype(dtype.numpy_dtype, copy=False), dtype
+
+
+def _strings(value: Any, dtype: DType | None) -> tuple[Any, DType]:
+    flat = [_as_bytes(element) for element in np.asarray(value, object).ravel()]
+    if any(element is None for element in flat):
+        elements = np.asarray(value, object).ravel().tolist()
+        return _from_python(np.array(elements).tolist(), dtype, None)
+    if dtype is not None and dtype is not dtypes.string:
+        raise TypeError(f"Cannot convert strings to a tensor of dtype {dtype.name}")
+    result = np.empty(np.shape(value), object)
+    result.ravel()[:] = flat
+    return (result if result.ndim else result.reshape(())), dtypes.string
+
+
+def _as_bytes(element: Any) -> bytes | None:
+    if isinstance(element, bytes):
+        return bytes(element)
+    return element.encode() if isinstance(element, str) else None
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        result: list[Any] = []
+        for element in value:
+            result.extend(_leaves(element))
+        return result
+    if isinstance(value, np.ndarray):
+        return value.ravel().tolist() if value.dtype.kind in "SUO" else [value.dtype.type(0)] if value.size else []
+    return [value]
+
+
+def _from_python(value: Any, dtype: DType | None, preferred: DType | None) -> tuple[Any, DType]:
+    if isinstance(value, range):
+        value = list(value)
+    leaves = _leaves(value)
+    if any(leaf is None for leaf in leaves):
+        raise ValueError("None values not supported.")
+    if any(isinstance(leaf, str | bytes) for leaf in leaves):
+        if not all(isinstance(leaf, str | bytes) for leaf in leaves):
+            raise ValueError("Can't convert Python sequence with mixed types to Tensor.")
+        return _strings(_object_array(value), dtype)
+    if dtype is dtypes.string:
+        raise TypeError(f"Cannot convert {value!r} to EagerTensor of dtype string")
+    if dtype is None:
+        dtype = _infer(leaves, value, preferred)
+    else:
+        _check_elements(leaves, dtype, value)
+    try:
+        return np.array(value, dtype=dtype.numpy_dtype), dtype
+    except OverflowError as error:
+        raise ValueError(f"Cannot convert {_short(value)} to a tensor of dtype {dtype.name}: {error}") from None
+    except ValueError as error:
+        if "inhomogeneous" in str(error):
+            raise ValueError("Can't convert non-rectangular Python sequence to Tensor.") from None
+        raise ValueError(f"Cannot convert {_short(value)} to a tensor of dtype {dtype.name}: {error}") from None
+
+
+def _object_array(value: Any) -> Any:
+    if isinstance(value, str | bytes):
+        result = np.empty((), object)
+        result[()] = value
+        return result
+    array = np.array(value, dtype=object)
+    if array.size and isinstance(array.flat[0], list | tuple):
+        raise ValueError("Can't convert non-rectangular Python sequence to Tensor.")
+    return array
+
+
+def _infer(leaves: list[Any], value: Any, preferred: DType | None) -> DType:
+    """The dtype of a nested Python sequence, decided by all its leaves."""
+    scalars = [leaf for leaf in leaves if isinstance(leaf, np.generic)]
+    if scalars and len(scalars) == len(leaves):
+        return dtypes.as_dtype(np.result_type(*{leaf.dtype for leaf in scalars}))
+    found: DType | None = None
+    for kind, dtype in ((complex, dtypes.complex128), (float, dtypes.float32)):
+        if any(type(leaf) is kind or (isinstance(leaf, kind) and not isinstance(leaf, np.generic)) for leaf in leaves):
+            found = dtype
+            break
+    if found is None and scalars:
+        found = dtypes.as_dtype(np.result_type(*{leaf.dtype for leaf in scalars}))
+    if any(isinstance(leaf, bool | np.bool_) for leaf in leaves):
+        if all(isinstance(leaf, bool | np.bool_) for leaf in leaves):
+            return dtypes.bool_
+        raise ValueError("Can't convert Python sequence with mixed types to Tensor.")
+    if found is not None:
+        return _fits(preferred, floating=True) or found
+    if leaves and all(isinstance(leaf, int) for leaf in leaves):
+        return _fits(preferred, floating=False) or _integer_dtype(min(leaves), max(leaves))
+    if not leaves:
+        return preferred or dtypes.float32
+    odd = next(leaf for leaf in leaves if not isinstance(leaf, int))
+    raise ValueError(f"Attempt to convert a value ({_short(odd)}) with an unsupported type ({type(odd)}) to a Tensor.")
+
+
+def _check_elements(leaves: list[Any], dtype: DType, original: Any) -> None:
+    """A float is no int, a bool is no number: TypeError, as in TensorFlow."""
+    for leaf in leaves:
+        is_bool = isinstance(leaf, bool | np.bool_)
+        if is_bool:
+            fits = dtype.is_bool
+        elif isinstance(leaf, int | np.integer):
+            fits = dtype.is_numeric or dtype.is_quantized
+        elif isinstance(leaf, float | np.floating):
+            fits = dtype.is_floating or dtype.is_complex
+        elif isinstance(leaf, complex | np.complexfloating):
+            fits = dtype.is_complex
+        elif hasattr(leaf, "__array__"):
+            fits = True
+        else:
+            raise ValueError(
+                f"Attempt to convert a value ({_short(leaf)}) with an unsupported type ({type(leaf)}) to a Tensor."
+            )
+        if not fits:
+            raise TypeError(f"Cannot convert {_short(original)} to EagerTensor of dtype {dtype.name}")
+        if dtype.is_integer and not is_bool and not hasattr(leaf, "__array__") and not dtype.min <= leaf <= dtype.max:
+            raise ValueError(f"Cannot convert {_short(original)} to a tensor of dtype {dtype.name}: {leaf} is out of range")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

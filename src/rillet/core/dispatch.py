@@ -1,0 +1,562 @@
+"""The one place where an op is called: `apply_op`.
+
+Where it goes: to the graph of its symbolic inputs; else to the current graph; else it runs now, and whoever records
+(gradient tapes) is told. All three see the same Operation class.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from rillet import errors
+from rillet.core import context, convert, dtypes, opdef
+from rillet.core.dtypes import DType
+from rillet.core.execution import bind_kernel, eager_context
+from rillet.core.function import FuncGraph, decomposition
+from rillet.core.graph import Graph, Operation
+from rillet.core.opdef import OpDef
+from rillet.core.shapes import TensorShape
+from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
+from rillet.errors import InvalidArgumentError, Operand, describe
+
+Converter = Callable[..., Any]
+
+# (type, function, priority): tf.register_tensor_conversion_function
+_CONVERTERS: list[tuple[Any, Converter, int]] = []
+
+
+def register_tensor_conversion_function(base_type: Any, conversion_func: Converter, priority: int = 100) -> None:
+    """Lets convert_to_tensor take objects of `base_type`: conversion_func(value, dtype, name, as_ref) -> tensor."""
+    if not callable(conversion_func):
+        raise TypeError(f"Argument `conversion_func` must be callable. Received {conversion_func}.")
+    _CONVERTERS.append((base_type, conversion_func, priority))
+    _CONVERTERS.sort(key=lambda entry: entry[2])
+
+
+# ---- calling an op ----------------------------------------------------------------------------------------------
+
+
+def apply_op(
+    definition: OpDef,
+    inputs: Sequence[Any],
+    attrs: dict[str, Any] | None = None,
+    name: str | None = None,
+    gradient: Any = None,
+) -> Any:
+    """Calls an op.
+
+    inputs: one value for each input of the signature, in order (a list for a list input): tensors, or what converts.
+    attrs: attributes that don't follow from the inputs and differ from their defaults.
+    name: of the operation, where it goes to a graph.
+    gradient: a gradient rule for this call alone.
+    Returns the output tensor; a named tuple of them where the op has several; a list for a list output; the Operation
+    for an op without outputs (None when it ran eagerly).
+    """
+    current = context.state()
+    graph = graph_for(inputs, current)
+    if graph is None:
+        tensors, resolved = _resolve(definition, inputs, attrs, None)
+        outputs = _run_now(definition, tensors, resolved, gradient, current)
+        return _as_result(definition, outputs, None)
+    if graph is not current.graph:
+        with context.use_graph(graph):
+            return _append(graph, definition, inputs, attrs, name, gradient)
+    return _append(graph, definition, inputs, attrs, name, gradient)
+
+
+def graph_for(inputs: Sequence[Any], current: context.ThreadState | None = None) -> Graph | None:
+    """The graph that an op on `inputs` goes to; None when it runs now."""
+    graph = (current or context.state()).graph
+    if isinstance(graph, FuncGraph):
+        return graph
+    found = _symbolic_graph(inputs)
+    return graph if found is None else found
+
+
+def _symbolic_graph(values: Sequence[Any]) -> Graph | None:
+    for value in values:
+        kind = type(value)
+        if kind is SymbolicTensor:
+            return value.graph  # type: ignore[no-any-return]
+        if kind is EagerTensor or kind is int or kind is float:
+            continue
+        if kind is list or kind is tuple:
+            found = _symbolic_graph(value)
+            if found is not None:
+                return found
+        elif not isinstance(value, (EagerTensor, np.ndarray, np.generic, str, bytes)):
+            graph = getattr(value, "graph", None)
+            if isinstance(graph, Graph):
+                return graph
+    return None
+
+
+def _append(
+    graph: Graph, definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, name: str | None, gradient: Any
+) -> Any:
+    if all(type(value) is SymbolicTensor and value.op.graph is graph for value in inputs):
+        tensors, resolved = _resolve(definition, inputs, attrs, graph)
+        operation = _create(graph, definition, tensors, resolved, name, gradient)
+    else:  # constants made of the other inputs are named after them, inside the operation's own scope
+        with graph.name_scope(name or definition.name) as scope:
+            tensors, resolved = _resolve(definition, inputs, attrs, graph)
+            operation = _create(graph, definition, tensors, resolved, scope, gradient)
+    recorders = context.state().recorders
+    if recorders:
+        for recorder in recorders:
+            if recorder.wants(tensors):
+                recorder.record(operation)
+    return _as_result(definition, operation.outputs, operation)
+
+
+def _create(
+    graph: Graph, definition: OpDef, tensors: tuple[Tensor, ...], attrs: dict[str, Any], name: str | None, gradient: Any
+) -> Operation:
+    try:
+        return graph.create_operation(definition, tensors, attrs, name, gradient)
+    except errors.ShapeError as error:
+        raise ValueError(_explain(error.static_text, definition, tensors, error)) from None
+
+
+def _run_now(
+    definition: OpDef,
+    tensors: tuple[Any, ...],
+    attrs: dict[str, Any],
+    gradient: Any,
+    current: context.ThreadState,
+) -> list[Any]:
+    kernel = definition.reference
+    if kernel is None:
+        assert definition.decompose is not None, f"op {definition.name} has no definition of its value"
+        result = definition.decompose(*tensors, **attrs)
+        return list(result) if isinstance(result, (list, tuple)) else [result]
+    arrays = [tensor._array for tensor in tensors]
+    try:
+        if definition.kernel_needs_context:
+            key = (definition.name, _frozen(attrs))
+            bound = bind_kernel(definition, attrs, eager_context(), key)
+            with np.errstate(all="ignore"):
+                result = bound(*arrays)
+        elif definition.kernel_attributes:
+            options = {key: attrs[key] for key in definition.kernel_attributes}
+            result = current.run_quietly(lambda: kernel(*arrays, **options))
+        else:
+            result = current.run_quietly(kernel, *arrays)
+    except errors.OpError:
+        raise
+    except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        _fail(definition, tensors, attrs, error)
+    site = errors.user_site()
+    outputs = wrap(definition, result, attrs, site)
+    if current.recorders:
+        operation: Operation | None = None
+        for recorder in current.recorders:
+            if recorder.wants(tensors):
+                if operation is None:
+                    operation = Operation(definition, tensors, attrs, gradient)
+                    operation.outputs = outputs
+                    operation.site = site
+                recorder.record(operation)
+    return outputs
+
+
+def _frozen(attrs: dict[str, Any]) -> Any:
+    return tuple((key, value if isinstance(value, (int, float, str)) else repr(value)) for key, value in attrs.items())
+
+
+def wrap(definition: OpDef, result: Any, attrs: dict[str, Any], site: errors.Site | None = None) -> list[Any]:
+    """A kernel's result as tensors of the dtypes that the signature promises."""
+    wanted = opdef.argument_dtypes(definition.signature.outputs, attrs)
+    if not isinstance(result, (tuple, list)):
+        result = (result,) if wanted else ()
+    return [EagerTensor(as_declared(array, dtype), dtype, site) for array, dtype in zip(result, wanted, strict=True)]
+
+
+def as_declared(array: Any, dtype: DType) -> Any:
+    """`array` in the dtype the op's signature declares (kernels may compute in a wider one)."""
+    numpy_dtype = dtype.numpy_dtype
+    if getattr(array, "dtype", None) is numpy_dtype or not dtype.is_numpy_compatible or dtype.is_ref_dtype:
+        return array
+    if isinstance(array, np.ndarray):
+        return array.astype(numpy_dtype, copy=False)
+    return np.asarray(array, numpy_dtype)
+
+
+def _as_result(definition: OpDef, outputs: list[Any], operation: Operation | None) -> Any:
+    if definition.single_output:
+        return outputs[0]
+    arguments = definition.signature.outputs
+    if not arguments:
+        return operation
+    if len(arguments) == 1:
+        return outputs
+    if any(argument.is_list for argument in arguments):
+        return outputs
+    return definition.result_type._make(outputs)
+
+
+# ---- the short path -----------------------------------------------------------------------------------------------
+
+
+def quick_binary(definition: OpDef, slow: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`slow`, an operator method, with a short path for two concrete tensors of one dtype that nobody records."""
+    kernel = definition.reference
+    local = context._LOCAL
+    get_frame = sys._getframe
+    makes_bool = definition.signature.outputs[0].dtype is dtypes.bool
+
+    def operator(self: Any, other: Any) -> Any:
+        if type(other) is EagerTensor and type(self) is EagerTensor:
+            dtype = self.dtype
+            state = local.state
+            if dtype is other.dtype and state.quick:
+                try:
+                    result = state.run_quietly(kernel, self._array, other._array)
+                except Exception:
+                    return slow(self, other)  # it fails again there, where the reason is found
+                frame = get_frame(1)
+                return EagerTensor(result, dtypes.bool if makes_bool else dtype, (frame.f_code, frame.f_lasti))
+        return slow(self, other)
+
+    return operator
+
+
+# ---- from values to tensors of the right dtype --------------------------------------------------------------------
+
+
+def _resolve(
+    definition: OpDef, inputs: Sequence[Any], given: dict[str, Any] | None, graph: Graph | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Converts the inputs and completes the attributes."""
+    signature = definition.signature
+    attributes = signature.attributes
+    attrs = dict(given) if given else {}
+    tensors: list[Any] = []
+    if len(inputs) != len(signature.inputs):
+        raise TypeError(f"{definition.name} takes {len(signature.inputs)} inputs, not {len(inputs)}")
+    for argument, value in zip(signature.inputs, inputs, strict=True):
+        key = argument.type_attr
+        if argument.is_list:
+            tensors.extend(_resolve_list(definition, argument, value, attrs, inputs, graph))
+            continue
+        if key is None:
+            tensor = as_tensor(value, argument.dtype, None, graph, argument.name, definition)
+        elif type(value) is EagerTensor or type(value) is SymbolicTensor:
+            tensor = value
+            if graph is not None and (type(value) is EagerTensor or value.op.graph is not graph):
+                tensor = graph.capture(value)
+            dtype = tensor.dtype.base_dtype
+            if attrs.setdefault(key, dtype) is not dtype:
+                _dtype_mismatch(definition, argument, tensor, attrs[key], inputs, graph)
+        else:
+            wanted = attrs.get(key) or _dtype_among(definition, inputs, key)
+            preferred = None
+            if wanted is None:
+                default = attributes[key].default
+                preferred = default if isinstance(default, DType) else None
+            tensor = as_tensor(value, wanted, preferred, graph, argument.name, definition, attributes[key].allowed)
+            attrs[key] = tensor.dtype.base_dtype
+        tensors.append(tensor)
+    for key, attribute in attributes.items():
+        if key not in attrs:
+            if attribute.default is opdef.REQUIRED:
+                raise TypeError(f"{definition.name} needs attribute {key!r}")
+            attrs[key] = attribute.default
+        elif attribute.allowed is not None and attrs[key] not in attribute.allowed:
+            _not_allowed(definition, key, attrs[key], attribute.allowed, graph)
+    return tuple(tensors), attrs
+
+
+def _resolve_list(
+    definition: OpDef, argument: opdef.Argument, values: Any, attrs: dict[str, Any], inputs: Sequence[Any], graph: Graph | None
+) -> list[Any]:
+    if isinstance(values, Tensor) or not isinstance(values, (list, tuple)):
+        raise TypeError(
+            f"Expected list for '{argument.name}' argument to '{definition.name}' Op, not {values!r}."
+        )
+    if argument.type_list_attr is not None:
+        known = attrs.get(argument.type_list_attr) or [None] * len(values)
+        tensors = [
+            as_tensor(value, dtype, None, graph, f"{argument.name}_{index}", definition)
+            for index, (value, dtype) in enumerate(zip(values, known, strict=True))
+        ]
+        attrs[argument.type_list_attr] = tuple(tensor.dtype.base_dtype for tensor in tensors)
+        return tensors
+    key = argument.type_attr
+    wanted = argument.dtype
+    if key is not None:
+        wanted = attrs.get(key) or _dtype_among(definition, inputs, key)
+    tensors = []
+    for index, value in enumerate(values):
+        name = f"{argument.name}_{index}"
+        if isinstance(value, Tensor) and wanted is not None and value.dtype.base_dtype is not wanted:
+            _dtype_mismatch(definition, argument, value, wanted, values, graph)
+        tensor = as_tensor(value, wanted, None, graph, name, definition)
+        wanted = wanted or tensor.dtype.base_dtype
+        tensors.append(tensor)
+    if key is not None and wanted is not None:
+        attrs[key] = wanted
+    assert argument.number_attr is not None
+    if attrs.setdefault(argument.number_attr, len(tensors)) != len(tensors):
+        raise ValueError(
+            f"List argument '{argument.name}' to '{definition.name}' Op with length {len(tensors)} must match length "
+            f"{attrs[argument.number_attr]} of the other list arguments."
+        )
+    return tensors
+
+
+def _dtype_among(definition: OpDef, inputs: Sequence[Any], key: str) -> DType | None:
+    """The dtype of the first tensor among the inputs that share type attribute `key`."""
+    for argument, value in zip(definition.signature.inputs, inputs, strict=True):
+        if argument.type_attr == key:
+            for candidate in value if argument.is_list and isinstance(value, (list, tuple)) else (value,):
+                if isinstance(candidate, Tensor) or hasattr(candidate, "__tf_tensor__"):
+                    return candidate.dtype.base_dtype  # type: ignore[no-any-return]
+    return None
+
+
+def as_tensor(
+    value: Any,
+    dtype: DType | None,
+    preferred: DType | None,
+    graph: Graph | None,
+    name: str | None,
+    definition: OpDef | None = None,
+    allowed: tuple[DType, ...] | None = None,
+) -> Any:
+    """`value` as a tensor of `graph` (None: a concrete one)."""
+    if isinstance(value, Tensor):
+        if dtype is not None and value.dtype.base_dtype is not dtype.base_dtype:
+            if definition is not None:
+                _wrong_fixed_dtype(definition, name or "", value, dtype, graph)
+            raise ValueError(
+                f"Tensor conversion requested dtype {dtype.name} for Tensor with dtype {value.dtype.name}: {value!r}"
+            )
+        return value if graph is None else graph.capture(value)
+    method = getattr(value, "__tf_tensor__", None)
+    if method is not None:
+        tensor = method(dtype, name)
+        return tensor if graph is None else graph.capture(tensor)
+    for base_type, converter, _ in _CONVERTERS:
+        if isinstance(value, base_type):
+            tensor = converter(value, dtype=dtype, name=name, as_ref=False)
+            if tensor is not NotImplemented:
+                return tensor
+    if isinstance(value, (list, tuple)) and _has_tensor(value):
+        return _pack(value, dtype, name)
+    if value is None:
+        raise ValueError("None values not supported.")
+    if preferred is None and dtype is None and allowed is not None and dtypes.float32 in allowed:
+        preferred = dtypes.float32 if dtypes.int32 not in allowed else None
+    array, found = convert.to_array(value, dtype, preferred)
+    return constant_in(graph, array, found, name)
+
+
+def constant_in(graph: Graph | None, array: Any, dtype: DType, name: str | None = None) -> Any:
+    """`array` as a concrete tensor (graph None), or as a Const of `graph`."""
+    if graph is None:
+        return EagerTensor(array, dtype, errors.user_site())
+    definition = opdef.REGISTRY["Const"]
+    return graph.create_operation(definition, (), {"value": array, "dtype": dtype}, name or "Const").outputs[0]
+
+
+def _has_tensor(values: Sequence[Any]) -> bool:
+    return any(
+        isinstance(value, Tensor)
+        or hasattr(value, "__tf_tensor__")
+        or (isinstance(value, (list, tuple)) and _has_tensor(value))
+        for value in values
+    )
+
+
+def _pack(values: Sequence[Any], dtype: DType | None, name: str | None) -> Any:
+    """A nested list with tensors in it, packed level by level."""
+    wanted = dtype or _first_dtype(values)
+    rows = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            rows.append(_pack(value, wanted, None) if _has_tensor(value) else convert_to_tensor(value, wanted))
+        elif isinstance(value, Tensor) and wanted is not None and value.dtype.base_dtype is not wanted:
+            raise TypeError(
+                f"Cannot convert a list containing a tensor of dtype {value.dtype.name} to {wanted.name} (Tensor is: {value!r})"
+            )
+        else:
+            rows.append(convert_to_tensor(value, wanted))
+    return apply_op(opdef.REGISTRY["Pack"], [rows], {"axis": 0}, name or "packed")
+
+
+def _first_dtype(values: Sequence[Any]) -> DType | None:
+    for value in values:
+        if isinstance(value, Tensor) or hasattr(value, "__tf_tensor__"):
+            return value.dtype.base_dtype  # type: ignore[no-any-return]
+        if isinstance(value, (list, tuple)):
+            found = _first_dtype(value)
+            if found is not None:
+                return found
+    return None
+
+
+def convert_to_tensor(
+    value: Any,
+    dtype: Any = None,
+    name: str | None = None,
+    preferred_dtype: Any = None,
+    dtype_hint: Any = None,
+    as_ref: bool = False,
+) -> Any:
+    """`value` as a tensor: a Tensor, Variable, NumPy array, Python number, string, or nested lists of those.
+
+    dtype: required element type; None takes what the value has. preferred_dtype / dtype_hint: tried first.
+    Raises TypeError or ValueError when there is no such tensor.
+    """
+    wanted = None if dtype is None else dtypes.as_dtype(dtype).base_dtype
+    hint = preferred_dtype if preferred_dtype is not None else dtype_hint
+    preferred = None if hint is None else dtypes.as_dtype(hint).base_dtype
+    graph = graph_for((value,))
+    if graph is not None and graph is not context.state().graph:
+        with context.use_graph(graph):
+            return as_tensor(value, wanted, preferred, graph, name)
+    return as_tensor(value, wanted, preferred, graph, name)
+
+
+# ---- failures -----------------------------------------------------------------------------------------------------
+
+
+def _variable_name(value: Any) -> str | None:
+    """What the user calls `value`: the local or global name in their frame that is bound to it."""
+    frame = errors.user_frame()
+    if frame is None:
+        return None
+    for scope in (frame.f_locals, frame.f_globals):
+        for name, candidate in scope.items():
+            if candidate is value and not name.startswith("_"):
+                return name
+    return None
+
+
+def operands_of(definition: OpDef, tensors: Sequence[Any], marks: dict[int, Sequence[int]] | None = None) -> list[Operand]:
+    """The inputs of a call as an error message shows them: the user's names, dtypes, shapes and lines."""
+    names: list[str] = []
+    for argument in definition.signature.inputs:
+        names.append(argument.name)
+    operands = []
+    for index, tensor in enumerate(tensors):
+        role = names[index] if index < len(names) and len(names) == len(tensors) else f"input {index}"
+        label = _variable_name(tensor) or (tensor.name if isinstance(tensor, SymbolicTensor) else role)
+        shape = tensor.shape.dimensions
+        axes = (marks or {}).get(index, ())
+        operands.append(Operand(label, tensor.dtype.name, shape, tensor.location, axes))
+    return operands
+
+
+def _explain(headline: str, definition: OpDef, tensors: Sequence[Any], error: errors.ShapeError) -> str:
+    frame = errors.user_frame()
+    where = None if frame is None else errors.location_of((frame.f_code, frame.f_lasti))
+    return describe(headline, operands_of(definition, tensors, error.marks), where, error.hint)
+
+
+def _fail(definition: OpDef, tensors: Sequence[Any], attrs: dict[str, Any], error: Exception) -> NoReturn:
+    """Raises what the failure of an eager kernel means: static inference is asked first, it knows the reasons."""
+    raise diagnosed(definition, tensors, attrs, error) from error
+
+
+def diagnosed(
+    definition: OpDef, tensors: Sequence[Any], attrs: dict[str, Any], error: Exception, operation: Operation | None = None
+) -> errors.OpError:
+    """The InvalidArgumentError for a kernel that failed on `tensors`."""
+    suffix = f" [Op:{definition.name}]"
+    if definition.shape is not None:
+        probe = Operation(definition, tuple(tensors), attrs)
+        probe.outputs = [SymbolicTensor(probe, i, d) for i, d in enumerate(opdef.argument_dtypes(definition.signature.outputs, attrs))]
+        try:
+            definition.shape(probe)
+        except errors.ShapeError as reason:
+            text = _explain(reason.runtime_text + suffix, definition, tensors, reason)
+            return InvalidArgumentError(None, operation, text)
+        except (ValueError, TypeError, IndexError) as reason:
+            return InvalidArgumentError(None, operation, f"{reason}{suffix}")
+    text = describe(f"{error}{suffix}", operands_of(definition, tensors), None, None)
+    return InvalidArgumentError(None, operation, text)
+
+
+def _dtype_mismatch(
+    definition: OpDef, argument: opdef.Argument, tensor: Any, expected: DType, values: Sequence[Any], graph: Graph | None
+) -> NoReturn:
+    found = tensor.dtype.base_dtype
+    position = next((index for index, value in enumerate(values) if value is tensor), len(values) - 1)
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    hint = f"tf.cast(..., tf.{expected.name}) on the {found.name} operand: rillet, like TensorFlow, never mixes dtypes silently"
+    if graph is None:
+        headline = (
+            f"cannot compute {definition.name} as input #{position}(zero-based) was expected to be a {_kernel_name(expected)} "
+            f"tensor but is a {_kernel_name(found)} tensor [Op:{definition.name}]"
+        )
+        raise InvalidArgumentError(None, None, describe(headline, operands_of(definition, tensors), None, hint))
+    others = [other.name for other in definition.signature.inputs if other.type_attr == argument.type_attr and other is not argument]
+    of = f" of argument '{others[0]}'" if others else ""
+    headline = (
+        f"Input '{argument.name}' of '{definition.name}' Op has type {found.name} that does not match type {expected.name}{of}."
+    )
+    raise TypeError(describe(headline, operands_of(definition, tensors), None, hint))
+
+
+def _wrong_fixed_dtype(definition: OpDef, name: str, tensor: Any, expected: DType, graph: Graph | None) -> NoReturn:
+    found = tensor.dtype.base_dtype
+    if graph is None:
+        names = [argument.name for argument in definition.signature.inputs]
+        position = names.index(name) if name in names else 0
+        raise InvalidArgumentError(
+            None,
+            None,
+            describe(
+                f"cannot compute {definition.name} as input #{position}(zero-based) was expected to be a "
+                f"{_kernel_name(expected)} tensor but is a {_kernel_name(found)} tensor [Op:{definition.name}]",
+                operands_of(definition, [tensor]),
+            ),
+        )
+    raise TypeError(
+        describe(
+            f"Input '{name}' of '{definition.name}' Op has type {found.name} that does not match expected type of {expected.name}.",
+            operands_of(definition, [tensor]),
+        )
+    )
+
+
+def _kernel_name(dtype: DType) -> str:
+    return {"float32": "float", "float64": "double", "float16": "half"}.get(dtype.name, dtype.name)
+
+
+def _not_allowed(definition: OpDef, key: str, dtype: DType, allowed: tuple[DType, ...], graph: Graph | None) -> NoReturn:
+    names = ", ".join(choice.name for choice in allowed)
+    argument = next((a.name for a in definition.signature.inputs if a.type_attr == key), key)
+    if graph is None:
+        raise InvalidArgumentError(
+            None, None, f"Value for attr '{key}' of {_kernel_name(dtype)} is not in the list of allowed values: {names} [Op:{definition.name}]"
+        )
+    raise TypeError(
+        f"Value passed to parameter '{argument}' has DataType {dtype.name} not in list of allowed values: {names}"
+    )
+
+
+__all__ = [
+    "apply_op",
+    "as_declared",
+    "as_tensor",
+    "constant_in",
+    "convert_to_tensor",
+    "decomposition",
+    "diagnosed",
+    "graph_for",
+    "quick_binary",
+    "register_tensor_conversion_function",
+    "wrap",
+]
+
+
+def unknown_shapes(operation: Operation) -> list[TensorShape]:
+    """Inference for an op whose output shapes depend on values."""
+    return [TensorShape(None) for _ in operation.outputs]

@@ -1,0 +1,118 @@
+"""Running kernels: the state that stateful ops own, and how a node's kernel gets its attributes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rillet.core.opdef import OpDef
+
+if TYPE_CHECKING:
+    from rillet.core.dtypes import DType
+    from rillet.core.function import Function
+    from rillet.core.shapes import TensorShape
+
+Kernel = Callable[..., Any]
+
+
+class Executable(Protocol):
+    """A compiled Function: arrays in, arrays out."""
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]: ...
+
+
+class Engine(Protocol):
+    """What turns a Function into something that runs. Its state lives in the context it is compiled for."""
+
+    name: str
+
+    def compile(self, function: Function, context: ExecutionContext) -> Executable: ...
+
+
+class VariableState:
+    """The memory of one variable. `value` is None until it is initialised; kernels replace it, never write into it."""
+
+    __slots__ = ("__weakref__", "dtype", "lock", "name", "shape", "value")
+
+    def __init__(self, name: str, dtype: DType, shape: TensorShape) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape
+        self.value: Any = None
+        self.lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<VariableState {self.name!r} {self.dtype.name} {self.shape}>"
+
+
+class ExecutionContext:
+    """The state of a session (or of eager execution): resources by name, and what single nodes keep between runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.resources: dict[Hashable, Any] = {}
+        self.node_states: dict[Hashable, Any] = {}
+        self._executables: dict[int, tuple[Function, Executable]] = {}
+        self._lock = threading.RLock()
+
+    def resource(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The resource called `key`, made on first use."""
+        with self._lock:
+            found = self.resources.get(key)
+            if found is None:
+                found = self.resources[key] = make()
+            return found
+
+    def node_state(self, node: Hashable, make: Callable[[], Any]) -> Any:
+        """What a stateful node keeps between its runs: a random generator's counter, a queue's position."""
+        found = self.node_states.get(node)
+        if found is None:
+            with self._lock:
+                found = self.node_states.setdefault(node, make())
+        return found
+
+    def executable(self, function: Function) -> Executable:
+        """`function` compiled for this context, once."""
+        known = self._executables.get(id(function))
+        if known is None or known[0] is not function:
+            known = self._executables[id(function)] = (function, self.engine.compile(function, self))
+        return known[1]
+
+    def call(self, function: Function, arrays: Sequence[Any]) -> list[Any]:
+        """Runs a function body (of a call, a branch, a loop) on arrays."""
+        return self.executable(function)(arrays)
+
+
+def bind_kernel(definition: OpDef, attrs: dict[str, Any], context: ExecutionContext, node: Hashable) -> Kernel:
+    """The op's reference kernel as a function of arrays alone.
+
+    `node` keys the node's own state in `context`.
+    """
+    kernel = definition.reference
+    assert kernel is not None, definition
+    options = {name: attrs[name] for name in definition.kernel_attributes}
+    if definition.kernel_needs_context:
+        options["context"] = context
+        if "node" in definition.keyword_names:
+            options["node"] = node
+    if not options:
+        return kernel
+
+    def bound(*arrays: Any) -> Any:
+        return kernel(*arrays, **options)
+
+    return bound
+
+
+class _Eager:
+    context: ExecutionContext
+
+
+def eager_context() -> ExecutionContext:
+    """The state of everything that runs eagerly in this process."""
+    return _Eager.context
+
+
+def set_eager_engine(engine: Engine) -> None:
+    _Eager.context = ExecutionContext(engine)

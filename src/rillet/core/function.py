@@ -1,0 +1,211 @@
+"""Function: the one thing that is compiled. And FuncGraph: a graph that is a function's body while it is traced."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.core import context, dtypes, opdef
+from rillet.core.graph import Graph, Operation
+from rillet.core.shapes import TensorShape
+from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.errors import InaccessibleTensorError
+
+
+class Function:
+    """Inputs, outputs, and the operations between them in an order that respects data and control dependencies.
+
+    inputs: tensors whose values the caller gives (placeholders of a body, or whatever tensors a session feeds).
+    outputs: tensors whose values the caller gets.
+    operations: everything that runs, each once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[SymbolicTensor],
+        outputs: Sequence[SymbolicTensor],
+        operations: Sequence[Operation],
+        graph: Graph | None = None,
+    ) -> None:
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.operations = tuple(operations)
+        self.graph = graph
+
+    def __repr__(self) -> str:
+        return f"<Function {self.name}: {len(self.inputs)} -> {len(self.outputs)}, {len(self.operations)} operations>"
+
+    @property
+    def is_stateful(self) -> bool:
+        return any(operation.definition.is_stateful for operation in self.operations)
+
+    @staticmethod
+    def cut(
+        name: str,
+        inputs: Sequence[SymbolicTensor],
+        outputs: Sequence[SymbolicTensor],
+        targets: Iterable[Operation] = (),
+        graph: Graph | None = None,
+    ) -> Function:
+        """The part of a graph that computes `outputs` and runs `targets`, cut off at `inputs`."""
+        given = {id(tensor) for tensor in inputs}
+        needed: dict[int, Operation] = {}
+        pending = [tensor.op for tensor in outputs if id(tensor) not in given]
+        pending.extend(targets)
+        while pending:
+            operation = pending.pop()
+            if operation.sequence in needed:
+                continue
+            needed[operation.sequence] = operation
+            pending.extend(operation.control_inputs)
+            for tensor in operation.inputs:
+                if id(tensor) not in given:
+                    pending.append(tensor.op)  # type: ignore[attr-defined]
+        return Function(name, inputs, outputs, _in_order(needed, given), graph)
+
+
+def _in_order(needed: dict[int, Operation], given: set[int]) -> list[Operation]:
+    """Topological order; among what is ready, the operation made first. (Graphs are append-only, so that is the order
+    in which the operations were made, unless a control input was added later.)"""
+    before: dict[int, set[int]] = {}
+    after: dict[int, list[int]] = {}
+    for sequence, operation in needed.items():
+        sources = {other.sequence for other in operation.control_inputs}
+        sources.update(tensor.op.sequence for tensor in operation.inputs if id(tensor) not in given)  # type: ignore[attr-defined]
+        before[sequence] = sources
+        for source in sources:
+            after.setdefault(source, []).append(sequence)
+    ready = [sequence for sequence, sources in before.items() if not sources]
+    heapq.heapify(ready)
+    result: list[Operation] = []
+    while ready:
+        sequence = heapq.heappop(ready)
+        result.append(needed[sequence])
+        for other in after.get(sequence, ()):
+            before[other].discard(sequence)
+            if not before[other]:
+                heapq.heappush(ready, other)
+    if len(result) != len(needed):
+        stuck = min(sequence for sequence, sources in before.items() if sources)
+        raise ValueError(f"the graph has a cycle through operation {needed[stuck].name!r}")
+    return result
+
+
+# An integer this small that a function closes over is built in as a constant: shapes and axes stay static.
+_LARGEST_BUILT_IN = 128
+
+
+class FuncGraph(Graph):
+    """The body of a function: inputs are placeholders, tensors from outside are captured as further inputs."""
+
+    def __init__(self, name: str, outer_graph: Graph | None | str = "current") -> None:
+        super().__init__()
+        self.name = name
+        current = context.state().graph if outer_graph == "current" else outer_graph
+        assert not isinstance(current, str)
+        self.outer_graph: Graph | None = current
+        self.inputs: list[SymbolicTensor] = []
+        self.outputs: list[SymbolicTensor] = []
+        self.structured_outputs: Any = None
+        self._captures: dict[int, tuple[Tensor, SymbolicTensor]] = {}
+        if current is not None:
+            self.seed = current.seed
+            self._collections = current._collections
+
+    @property
+    def building_function(self) -> bool:
+        return True
+
+    def add_input(self, dtype: dtypes.DType, shape: Any, name: str | None = None) -> SymbolicTensor:
+        """A new explicit parameter. Parameters are made before anything is captured."""
+        placeholder = self._placeholder(dtype, TensorShape(shape), name)
+        self.inputs.append(placeholder)
+        return placeholder
+
+    def _placeholder(self, dtype: dtypes.DType, shape: TensorShape, name: str | None) -> SymbolicTensor:
+        definition = opdef.REGISTRY["Placeholder"]
+        with self.control_dependencies(None):
+            operation = self.create_operation(definition, (), {"dtype": dtype, "shape": shape}, name)
+        return operation.outputs[0]  # type: ignore[no-any-return]
+
+    @property
+    def captures(self) -> list[tuple[Tensor, SymbolicTensor]]:
+        """(tensor outside, input inside), in the order of the inputs they became."""
+        return list(self._captures.values())
+
+    @property
+    def external_captures(self) -> list[Tensor]:
+        return [outside for outside, _ in self._captures.values()]
+
+    @property
+    def internal_captures(self) -> list[SymbolicTensor]:
+        return [inside for _, inside in self._captures.values()]
+
+    def capture(self, tensor: Tensor, name: str | None = None) -> SymbolicTensor:
+        """The tensor inside that stands for `tensor`, which may be concrete or belong to an enclosing graph.
+
+        Raises InaccessibleTensorError for a symbolic tensor of a graph that does not enclose this one.
+        """
+        if isinstance(tensor, SymbolicTensor) and tensor.graph is self:
+            return tensor
+        known = self._captures.get(id(tensor))
+        if known is not None:
+            return known[1]
+        if isinstance(tensor, SymbolicTensor):
+            self._check_encloses(tensor)
+        elif _is_built_in(tensor):
+            return super().capture(tensor, name)
+        inside = self._placeholder(tensor.dtype, tensor.shape, name or getattr(tensor, "_capture_name", None))
+        set_handle_data(inside, handle_data(tensor))
+        self.inputs.append(inside)
+        self._captures[id(tensor)] = (tensor, inside)
+        return inside
+
+    def _check_encloses(self, tensor: SymbolicTensor) -> None:
+        outer = self.outer_graph
+        while outer is not None:
+            if tensor.graph is outer:
+                return
+            outer = getattr(outer, "outer_graph", None)
+        raise InaccessibleTensorError(
+            f"{tensor} is out of scope: it was made at {tensor.location} inside another function or branch "
+            f"({getattr(tensor.graph, 'name', 'a graph')}) and cannot be used in '{self.name}'. "
+            "Please use return values, explicit Python locals or TensorFlow collections to access it."
+        )
+
+    def _own(self, element: Any) -> Any:
+        """Control dependencies on what happens outside the function are met before it is called: nothing to add."""
+        return element
+
+    def _as_operations(self, values: Iterable[Any]) -> list[Operation]:
+        if isinstance(values, (SymbolicTensor, Operation)) or hasattr(values, "_as_graph_element"):
+            values = [values]
+        inside = [value for value in values if getattr(value, "graph", self) is self]
+        return super()._as_operations(inside)
+
+    def function(self, extra_outputs: Sequence[SymbolicTensor] = ()) -> Function:
+        """The body as it stands. Stateful operations run even if nobody reads them, all in the order of the program."""
+        stateful = [operation for operation in self._operations if operation.definition.is_stateful]
+        return Function.cut(self.name, self.inputs, [*self.outputs, *extra_outputs], stateful, self)
+
+
+def _is_built_in(tensor: Tensor) -> bool:
+    assert isinstance(tensor, EagerTensor), tensor
+    dtype = tensor.dtype
+    return (dtype.is_integer or dtype.is_bool or dtype is dtypes.string) and np.size(tensor._array) <= _LARGEST_BUILT_IN
+
+
+def decomposition(operation: Operation) -> Function:
+    """The operation's definition in other ops, as a Function of its inputs."""
+    assert operation.definition.decompose is not None
+    graph = FuncGraph(operation.name, outer_graph=None)
+    with graph.as_default(), context.without_recording():
+        inputs = [graph.add_input(tensor.dtype, tensor.shape) for tensor in operation.inputs]
+        result = operation.definition.decompose(*inputs, **operation.attrs)
+        graph.outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+    return graph.function()

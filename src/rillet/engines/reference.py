@@ -1,0 +1,170 @@
+"""The reference engine: NumPy, one kernel after the other. Slow and obviously right; the oracle of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet import errors
+from rillet.core import dispatch, opdef
+from rillet.core.execution import ExecutionContext, VariableState, bind_kernel
+from rillet.core.function import Function, decomposition
+from rillet.core.graph import Operation
+from rillet.core.tensor import EagerTensor
+from rillet.errors import FailedPreconditionError, OpError
+
+
+def dereference(value: Any) -> Any:
+    """The value of a variable that an op takes by value. FailedPreconditionError before its initialisation."""
+    if isinstance(value, VariableState):
+        if value.value is None:
+            raise FailedPreconditionError(
+                None,
+                None,
+                f"Attempting to use uninitialized value {value.name}\n"
+                "    Try: run its initializer first, session.run(tf.global_variables_initializer()).",
+            )
+        return value.value
+    return value
+
+
+class _Step:
+    """One operation, ready to run: kernel, where its inputs lie, where its outputs go, what dies after it."""
+
+    __slots__ = ("dead", "dtypes", "inputs", "kernel", "operation", "outputs")
+
+    def __init__(self, operation: Operation, kernel: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...]):
+        self.operation = operation
+        self.kernel = kernel
+        self.inputs = inputs
+        self.outputs = outputs
+        self.dtypes = opdef.argument_dtypes(operation.definition.signature.outputs, operation.attrs)
+        self.dead: tuple[int, ...] = ()
+
+
+class ReferenceExecutable:
+    """A Function as a list of steps over numbered slots."""
+
+    def __init__(self, function: Function, context: ExecutionContext) -> None:
+        self._slots: dict[int, int] = {}
+        self._template: list[Any] = []
+        self._inputs = [self._slot(tensor) for tensor in function.inputs]
+        self._steps: list[_Step] = []
+        for operation in function.operations:
+            self._add(operation, context)
+        self._outputs = [self._slot(tensor) for tensor in function.outputs]
+        self._reads = [tensor.dtype.is_ref_dtype for tensor in function.outputs]
+        self._release_early()
+
+    def _slot(self, tensor: Any) -> int:
+        slot = self._slots.get(id(tensor))
+        if slot is None:
+            slot = self._slots[id(tensor)] = len(self._template)
+            self._template.append(None)
+        return slot
+
+    def _add(self, operation: Operation, context: ExecutionContext) -> None:
+        outputs = tuple(
+            -1 if id(tensor) in self._slots else self._slot(tensor) for tensor in operation.outputs  # -1: it is fed
+        )
+        if not operation.inputs and operation.definition.fold is not None:
+            value = operation.definition.fold(operation)
+            if value is not None:
+                self._template[outputs[0]] = value
+                return
+        inputs = tuple(self._slot(tensor) for tensor in operation.inputs)
+        self._steps.append(_Step(operation, _kernel_of(operation, context), inputs, outputs))
+
+    def _release_early(self) -> None:
+        """Values are dropped after their last use, so that peak memory is what the program needs."""
+        kept = {*self._outputs, *(slot for slot, value in enumerate(self._template) if value is not None)}
+        for step in reversed(self._steps):
+            touched = dict.fromkeys((*step.inputs, *step.outputs))
+            step.dead = tuple(slot for slot in touched if slot not in kept and slot >= 0)
+            kept.update(step.dead)
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        values = self._template.copy()
+        for slot, array in zip(self._inputs, arrays, strict=True):
+            values[slot] = array
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                inputs = [values[slot] for slot in step.inputs]
+                try:
+                    result = step.kernel(*inputs)
+                except (OpError, ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+                    raise _located(step.operation, inputs, error) from error
+                outputs = step.outputs
+                if len(outputs) == 1 and not isinstance(result, (tuple, list)):
+                    result = (result,)
+                for slot, dtype, array in zip(outputs, step.dtypes, result if outputs else (), strict=True):
+                    if slot >= 0:
+                        values[slot] = dispatch.as_declared(array, dtype)
+                for slot in step.dead:
+                    values[slot] = None
+        return [
+            dereference(values[slot]) if read else values[slot]
+            for slot, read in zip(self._outputs, self._reads, strict=True)
+        ]
+
+
+def _kernel_of(operation: Operation, context: ExecutionContext) -> Callable[..., Any]:
+    definition = operation.definition
+    if definition.reference is None:
+        body = context.executable(decomposition(operation))
+
+        def kernel(*arrays: Any) -> Any:
+            return tuple(body(arrays))
+
+    else:
+        kernel = bind_kernel(definition, operation.attrs, context, operation)
+    flags = _takes_reference(operation)
+    by_value = [tensor.dtype.is_ref_dtype and not flag for tensor, flag in zip(operation.inputs, flags, strict=True)]
+    if not any(by_value):
+        return kernel
+
+    def dereferencing(*arrays: Any) -> Any:
+        return kernel(*[dereference(array) if read else array for array, read in zip(arrays, by_value, strict=True)])
+
+    return dereferencing
+
+
+def _takes_reference(operation: Operation) -> list[bool]:
+    flags: list[bool] = []
+    for argument in operation.definition.signature.inputs:
+        count = 1
+        if argument.number_attr is not None:
+            count = operation.attrs[argument.number_attr]
+        elif argument.type_list_attr is not None:
+            count = len(operation.attrs[argument.type_list_attr])
+        flags.extend([argument.is_ref] * count)
+    return flags
+
+
+def _located(operation: Operation, inputs: Sequence[Any], error: Exception) -> OpError:
+    """The error with the operation's name and the line that made it."""
+    if isinstance(error, OpError):
+        if error.op is not None:
+            return error
+        kind, text = type(error), error.message
+    else:
+        tensors = [
+            EagerTensor(dereference(array), tensor.dtype.base_dtype, tensor.op.site if hasattr(tensor, "op") else None)
+            for array, tensor in zip(inputs, operation.inputs, strict=True)
+        ]
+        diagnosis = dispatch.diagnosed(operation.definition, tensors, operation.attrs, error, operation)
+        kind, text = type(diagnosis), diagnosis.message
+    made = f", made at {operation.location}" if operation.location else ""
+    where = f"\n    [[node {operation.name} ({operation.type}){made}]]" if operation.name else ""
+    located = kind(None, operation, text + where)
+    located.__dict__.update({k: v for k, v in error.__dict__.items() if not k.startswith("_")})
+    return located
+
+
+class ReferenceEngine:
+    name = "reference"
+
+    def compile(self, function: Function, context: ExecutionContext) -> ReferenceExecutable:
+        return ReferenceExecutable(function, context)

@@ -1,0 +1,413 @@
+"""tf.function: traces Python into a graph, once for each kind of arguments, and calls the trace."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.autodiff.calls import call_graph
+from rillet.core import context, dtypes, nest
+from rillet.core.dispatch import convert_to_tensor
+from rillet.core.export import public
+from rillet.core.function import FuncGraph
+from rillet.core.shapes import TensorShape
+from rillet.core.tensor import SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.frontend.variable import Variable
+
+
+@public("TensorSpec")
+class TensorSpec:
+    """The dtype and shape of a tensor argument."""
+
+    def __init__(self, shape: Any, dtype: Any = dtypes.float32, name: str | None = None) -> None:
+        self.shape = TensorShape(shape)
+        self.dtype = dtypes.as_dtype(dtype)
+        self.name = name
+
+    @classmethod
+    def from_tensor(cls, tensor: Any, name: str | None = None) -> TensorSpec:
+        return cls(tensor.shape, tensor.dtype, name)
+
+    @classmethod
+    def from_spec(cls, spec: Any, name: str | None = None) -> TensorSpec:
+        return cls(spec.shape, spec.dtype, name or spec.name)
+
+    def is_compatible_with(self, value: Any) -> bool:
+        other = value if isinstance(value, (Tensor, TensorSpec)) else convert_to_tensor(value)
+        return self.dtype is other.dtype and self.shape.is_compatible_with(other.shape)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorSpec) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> Any:
+        return (self.shape.dimensions, self.dtype.name, self.name)
+
+    def __repr__(self) -> str:
+        return f"TensorSpec(shape={self.shape}, dtype={self.dtype!r}, name={self.name!r})"
+
+
+class EagerFunctions:
+    """tf.config.run_functions_eagerly."""
+
+    run_eagerly = False
+
+
+@public("config.run_functions_eagerly", "config.experimental_run_functions_eagerly")
+def run_functions_eagerly(run_eagerly: bool) -> None:
+    """Makes every tf.function run as plain Python, so that it can be stepped through."""
+    EagerFunctions.run_eagerly = bool(run_eagerly)
+
+
+@public("config.functions_run_eagerly", "config.experimental_functions_run_eagerly")
+def functions_run_eagerly() -> bool:
+    return EagerFunctions.run_eagerly
+
+
+def trace(
+    python_function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    specs: Sequence[TensorSpec | None] | None = None,
+    name: str = "function",
+) -> FuncGraph:
+    """Runs `python_function` once on placeholders; what it computes becomes the body.
+
+    Tensor leaves of the arguments become parameters, of the static shape given by `specs` (in the order of the leaves).
+    """
+    graph = FuncGraph(name)
+    flat = nest.flatten((args, kwargs), expand_composites=True)
+    with graph.as_default(), context.without_recording():
+        inner = []
+        for index, leaf in enumerate(flat):
+            if not isinstance(leaf, Tensor):
+                inner.append(leaf)
+                continue
+            spec = specs[index] if specs else None
+            placeholder = graph.add_input(leaf.dtype, spec.shape if spec else leaf.shape, (spec and spec.name) or None)
+            set_handle_data(placeholder, handle_data(leaf))
+            inner.append(placeholder)
+        inner_args, inner_kwargs = nest.pack_sequence_as((args, kwargs), inner, expand_composites=True)
+        graph.__dict__["_explicit"] = len(graph.inputs)
+        result = python_function(*inner_args, **inner_kwargs)
+        result = nest.map_structure(_as_output, result)
+        graph.structured_outputs = result
+        graph.outputs = [graph.capture(leaf) for leaf in nest.flatten(result, expand_composites=True) if isinstance(leaf, Tensor)]
+    return graph
+
+
+def _as_output(value: Any) -> Any:
+    """What a function returns becomes tensors; None and composites stay."""
+    if value is None or isinstance(value, SymbolicTensor) or hasattr(value, "_flatten_components"):
+        return value
+    if hasattr(value, "op") and not isinstance(value, (Tensor, Variable)) and not hasattr(value, "__tf_tensor__"):
+        return None  # an operation
+    return context.state().graph.capture(convert_to_tensor(value))  # type: ignore[union-attr]
+
+
+@public("types.experimental.ConcreteFunction")
+class ConcreteFunction:
+    """One trace: a graph with parameters, called with tensors of fixed dtypes."""
+
+    def __init__(self, graph: FuncGraph, args: Any, kwargs: Any) -> None:
+        self.graph = graph
+        self._structure = (args, kwargs)
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    @property
+    def inputs(self) -> list[Any]:
+        return list(self.graph.inputs)
+
+    @property
+    def outputs(self) -> list[Any]:
+        return list(self.graph.outputs)
+
+    @property
+    def structured_outputs(self) -> Any:
+        return self.graph.structured_outputs
+
+    @property
+    def captured_inputs(self) -> list[Tensor]:
+        return self.graph.external_captures
+
+    @property
+    def structured_input_signature(self) -> Any:
+        def spec(leaf: Any) -> Any:
+            return TensorSpec(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf
+
+        return nest.map_structure(spec, self._structure)
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """The variables that the body reads or writes."""
+        found = [_variable_of(tensor) for tensor in self.graph.external_captures]
+        return tuple(variable for variable in found if variable is not None)
+
+    @property
+    def trainable_variables(self) -> tuple[Any, ...]:
+        return tuple(variable for variable in self.variables if variable.trainable)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the body. Takes the tensors alone, in order or by parameter name, or all arguments as they were traced."""
+        tensors = [leaf for leaf in nest.flatten((args, kwargs), expand_composites=True) if isinstance(leaf, Tensor)]
+        explicit = self.graph.__dict__["_explicit"]
+        if len(tensors) != explicit:
+            leaves = nest.flatten((args, kwargs))
+            tensors = [
+                leaf if isinstance(leaf, Tensor) else convert_to_tensor(leaf, parameter.dtype)
+                for leaf, parameter in zip(leaves, self.graph.inputs[:explicit], strict=False)
+            ]
+        return self.call_flat(tensors)
+
+    def call_flat(self, tensors: Sequence[Any]) -> Any:
+        explicit = self.graph.inputs[: self.graph.__dict__["_explicit"]]
+        if len(tensors) != len(explicit):
+            raise TypeError(f"{self.name} takes {len(explicit)} tensors, not {len(tensors)}")
+        for tensor, parameter in zip(tensors, explicit, strict=True):
+            if tensor.dtype.base_dtype is not parameter.dtype.base_dtype:
+                raise TypeError(
+                    f"{self.name}: argument {parameter.op.name!r} must have dtype {parameter.dtype.name}, not {tensor.dtype.name}"
+                )
+        if context.state().recorders:
+            for variable in self.variables:
+                variable._accessed()
+        outputs = call_graph(self.graph, [*tensors, *self.graph.external_captures])
+        return self._pack(outputs)
+
+    def _pack(self, outputs: Sequence[Any]) -> Any:
+        structure = self.graph.structured_outputs
+        if isinstance(structure, SymbolicTensor):
+            return outputs[0]
+        remaining = iter(outputs)
+        flat = [
+            next(remaining) if isinstance(leaf, Tensor) else leaf
+            for leaf in nest.flatten(structure, expand_composites=True)
+        ]
+        return nest.pack_sequence_as(structure, flat, expand_composites=True)
+
+    def __repr__(self) -> str:
+        return f"<ConcreteFunction {self.name} at 0x{id(self):X}>"
+
+
+def _variable_of(tensor: Tensor) -> Any:
+    reference = tensor.__dict__.get("_variable")
+    return reference() if reference is not None else None
+
+
+class PolymorphicFunction:
+    """What tf.function returns: a Python function that traces itself for every new kind of arguments."""
+
+    def __init__(
+        self,
+        python_function: Callable[..., Any],
+        name: str | None = None,
+        input_signature: Any = None,
+        autograph: bool = True,
+        jit_compile: bool | None = None,
+        reduce_retracing: bool = False,
+    ) -> None:
+        self.python_function = python_function
+        self._name = name or getattr(python_function, "__name__", "function")
+        self._input_signature = None if input_signature is None else tuple(input_signature)
+        self._reduce_retracing = reduce_retracing
+        self._traces: dict[Any, ConcreteFunction] = {}
+        self._lock = threading.RLock()
+        self._bound: weakref.WeakKeyDictionary[Any, PolymorphicFunction] = weakref.WeakKeyDictionary()
+        self._signature = inspect.signature(python_function)
+        functools.update_wrapper(self, python_function)
+
+    @property
+    def input_signature(self) -> Any:
+        return self._input_signature
+
+    @property
+    def function_spec(self) -> Any:
+        return self._signature
+
+    def experimental_get_tracing_count(self) -> int:
+        return len(self._traces)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method: bound to the instance, with traces of its own."""
+        if instance is None:
+            return self
+        try:
+            known = self._bound.get(instance)
+        except TypeError:  # unhashable or not weakly referable: trace anew for this access
+            return self._bind(instance)
+        if known is None:
+            known = self._bound[instance] = self._bind(instance)
+        return known
+
+    def _bind(self, instance: Any) -> PolymorphicFunction:
+        reference = weakref.ref(instance)
+        function = self.python_function
+
+        @functools.wraps(function)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return function(reference(), *args, **kwargs)
+
+        parameters = list(self._signature.parameters.values())[1:]
+        method.__signature__ = self._signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return PolymorphicFunction(method, self._name, self._input_signature, reduce_retracing=self._reduce_retracing)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if EagerFunctions.run_eagerly:
+            return self.python_function(*args, **kwargs)
+        args, kwargs = self._canonical(args, kwargs)
+        concrete, tensors = self._trace_for(args, kwargs)
+        return concrete.call_flat(tensors)
+
+    def _canonical(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """All arguments bound to the parameters, defaults filled in; arrays as tensors."""
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self._name}: {error}") from None
+        bound.apply_defaults()
+        args, kwargs = bound.args, bound.kwargs
+        if self._input_signature is not None:
+            count = len(self._input_signature)
+            given, rest = args[:count], args[count:]
+            if len(given) < count:
+                raise TypeError(f"{self._name} expects {count} arguments (its input_signature), got {len(given)}")
+            args = (*nest.map_structure_up_to(self._input_signature, self._fit, self._input_signature, given), *rest)
+        convert = functools.partial(nest.map_structure, _array_as_tensor)
+        return convert(args), convert(kwargs)
+
+    def _fit(self, spec: TensorSpec, value: Any) -> Any:
+        tensor = value if isinstance(value, Tensor) else convert_to_tensor(value, spec.dtype)
+        if not spec.is_compatible_with(tensor):
+            raise TypeError(
+                f"Python inputs incompatible with input_signature of {self._name}: inputs: {tensor!r}, input_signature: {spec!r}"
+            )
+        return tensor
+
+    def _trace_for(self, args: Any, kwargs: Any) -> tuple[ConcreteFunction, list[Any]]:
+        flat = nest.flatten((args, kwargs), expand_composites=True)
+        key = (self._context_key(), _structure_key((args, kwargs)), tuple(self._leaf_key(leaf) for leaf in flat))
+        tensors = [leaf for leaf in flat if isinstance(leaf, Tensor)]
+        concrete = self._traces.get(key)
+        if concrete is None:
+            with self._lock:
+                concrete = self._traces.get(key)
+                if concrete is None:
+                    concrete = self._traces[key] = self._trace(args, kwargs, flat)
+        return concrete, tensors
+
+    def _context_key(self) -> Any:
+        graph = context.state().graph
+        while isinstance(graph, FuncGraph):
+            graph = graph.outer_graph
+        return None if graph is None else id(graph)
+
+    def _leaf_key(self, leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return (leaf.dtype.name, None if self._input_signature is not None else leaf.shape.dimensions)
+        if isinstance(leaf, Variable):
+            return ("variable", id(leaf))
+        try:
+            hash(leaf)
+        except TypeError:
+            return ("object", id(leaf))
+        return (type(leaf), leaf)
+
+    def _trace(self, args: Any, kwargs: Any, flat: Sequence[Any]) -> ConcreteFunction:
+        specs: list[TensorSpec | None] | None = None
+        if self._input_signature is not None:
+            wanted = nest.flatten(self._input_signature)
+            specs = [*wanted, *[None] * (len(flat) - len(wanted))]
+        else:
+            specs = [self._named_spec(leaf, name) for leaf, name in zip(flat, self._leaf_names(args, kwargs), strict=True)]
+        graph = trace(self.python_function, args, kwargs, specs, f"__inference_{self._name}")
+        return ConcreteFunction(graph, args, kwargs)
+
+    def _named_spec(self, leaf: Any, name: str | None) -> TensorSpec | None:
+        return TensorSpec(leaf.shape, leaf.dtype, name) if isinstance(leaf, Tensor) else None
+
+    def _leaf_names(self, args: Any, kwargs: Any) -> list[str | None]:
+        names = list(self._signature.parameters)
+        result: list[str | None] = []
+        for index, value in enumerate(args):
+            name = names[index] if index < len(names) else names[-1]
+            result.extend([name] * len(nest.flatten(value, expand_composites=True)))
+        for key in sorted(kwargs):
+            result.extend([key] * len(nest.flatten(kwargs[key], expand_composites=True)))
+        return result
+
+    def get_concrete_function(self, *args: Any, **kwargs: Any) -> ConcreteFunction:
+        """The trace for these arguments: tensors, TensorSpecs, or Python values. None given: the input_signature's."""
+        if self._input_signature is not None and not args and not kwargs:
+            args = self._input_signature
+        example = nest.map_structure(_example, (args, kwargs))
+        args, kwargs = self._canonical_specs(*example)
+        return self._trace_for(args, kwargs)[0]
+
+    def _canonical_specs(self, args: Any, kwargs: Any) -> Any:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return nest.map_structure(_array_as_tensor, bound.args), nest.map_structure(_array_as_tensor, bound.kwargs)
+
+    def __repr__(self) -> str:
+        return f"<PolymorphicFunction {self._name}>"
+
+
+_EXAMPLES = FuncGraph("specifications", outer_graph=None)
+
+
+def _example(leaf: Any) -> Any:
+    """A stand-in tensor for a TensorSpec, with its dtype and (partial) shape."""
+    if isinstance(leaf, TensorSpec):
+        return _EXAMPLES._placeholder(leaf.dtype, leaf.shape, None)
+    return leaf
+
+
+def _array_as_tensor(leaf: Any) -> Any:
+    return convert_to_tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf
+
+
+def _structure_key(structure: Any) -> Any:
+    if isinstance(structure, dict):
+        return (type(structure), tuple((key, _structure_key(structure[key])) for key in sorted(structure, key=repr)))
+    if isinstance(structure, (list, tuple)):
+        return (type(structure), tuple(_structure_key(value) for value in structure))
+    return None
+
+
+@public("function")
+def function(
+    func: Callable[..., Any] | None = None,
+    input_signature: Any = None,
+    autograph: bool = True,
+    jit_compile: bool | None = None,
+    reduce_retracing: bool = False,
+    experimental_implements: Any = None,
+    experimental_autograph_options: Any = None,
+    experimental_attributes: Any = None,
+    experimental_relax_shapes: Any = None,
+    experimental_compile: Any = None,
+    experimental_follow_type_hints: Any = None,
+) -> Any:
+    """Makes a Python function one that is traced into a graph and then called as a whole. Usable as a decorator.
+
+    func: takes and returns nests of tensors; other arguments are constants of a trace.
+    input_signature: TensorSpecs of the arguments: then there is one trace.
+    """
+
+    def decorate(inner: Callable[..., Any]) -> PolymorphicFunction:
+        return PolymorphicFunction(inner, None, input_signature, autograph, jit_compile, reduce_retracing)
+
+    return decorate if func is None else decorate(func)
+
+

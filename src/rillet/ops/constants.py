@@ -1,0 +1,188 @@
+"""Where values enter a graph: constants, placeholders, and the ops that only pass values on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rillet.core import context, convert, dtypes, opdef
+from rillet.core.buffers import aligned_copy
+from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
+from rillet.core.export import export, public
+from rillet.core.opdef import NO_GRADIENT, define
+from rillet.core.shapes import TensorShape
+from rillet.core.static import constant_value, constant_value_as_shape
+from rillet.core.tensor import Tensor
+from rillet.errors import InvalidArgumentError
+from rillet.ops.families import same_shape
+
+
+def _constant_kernel(*, value: Any) -> Any:
+    return value
+
+
+define(
+    "Const", "-> output: dtype", "value: tensor, dtype: type",
+    reference=_constant_kernel,
+    shape=lambda op: TensorShape(np.shape(op.attrs["value"])),
+    fold=lambda op: op.attrs["value"],
+    gradient=NO_GRADIENT,
+)  # fmt: skip
+
+
+@public(v2=["constant"])
+def constant(value: Any, dtype: Any = None, shape: Any = None, name: str = "Const") -> Any:
+    """A tensor with the given value.
+
+    value: a number, string, bool, NumPy array or nested lists. dtype: element type (inferred when None).
+    shape: the result's shape; a value with one element is repeated to fill it.
+    Raises TypeError when the value has elements that don't fit `dtype`, or does not fill `shape`.
+    """
+    return _constant(value, dtype, shape, name, allow_broadcast=True)
+
+
+@public(v1=["constant"])
+def constant_v1(
+    value: Any, dtype: Any = None, shape: Any = None, name: str = "Const", verify_shape: bool = False
+) -> Any:
+    """As tf.constant; a value shorter than `shape` is filled up with its last element, unless `verify_shape`."""
+    if verify_shape and shape is not None and np.shape(value) != tuple(shape):
+        raise TypeError(f"Expected Tensor's shape: {tuple(shape)}, but got {np.shape(value)}.")
+    return _constant(value, dtype, shape, name, allow_broadcast=not verify_shape)
+
+
+def _constant(value: Any, dtype: Any, shape: Any, name: str, allow_broadcast: bool) -> Any:
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if isinstance(value, Tensor) or hasattr(value, "__tf_tensor__"):
+        tensor = convert_to_tensor(value, wanted, name)
+        return tensor if shape is None else apply_op(opdef.REGISTRY["Reshape"], (tensor, list(TensorShape(shape))))
+    graph = graph_for((value,))
+    array, found = convert.to_array(value, wanted)
+    if shape is not None:
+        array = _fill_shape(np.asarray(array), tuple(TensorShape(shape).as_list()))
+    if isinstance(array, np.ndarray):
+        array = aligned_copy(array)
+    return constant_in(graph, array, found, name)
+
+
+def _fill_shape(array: Any, shape: tuple[int, ...]) -> Any:
+    size = int(np.prod(shape))
+    if array.size == size:
+        return array.reshape(shape)
+    if array.size == 0 or array.size > size or (array.size != 1 and not context.state().graph):
+        raise TypeError(
+            f"Eager execution of tf.constant with unsupported shape. Tensor {array.tolist()} (converted from the value) has "
+            f"{array.size} elements, but got `shape` {TensorShape(shape)} with {size} elements"
+        )
+    padded = np.concatenate([array.ravel(), np.full(size - array.size, array.ravel()[-1], array.dtype)])
+    return padded.reshape(shape)
+
+
+def _unfed(*, dtype: Any, shape: Any, context: Any, node: Any) -> Any:
+    kernel_name = {"float32": "float", "float64": "double", "float16": "half"}.get(dtype.name, dtype.name)
+    known = "" if shape.rank is None else f" and shape [{','.join('?' if size is None else str(size) for size in shape.dimensions)}]"
+    raise InvalidArgumentError(
+        None,
+        node,
+        f"You must feed a value for placeholder tensor '{node.name}' with dtype {kernel_name}{known}\n"
+        f"    [[node {node.name} (Placeholder), made at {node.location}]]\n"
+        f"    Try: session.run(..., feed_dict={{{node.name.rpartition('/')[2]}: value}})",
+    )
+
+
+define(
+    "Placeholder", "-> output: dtype", "dtype: type, shape: shape",
+    reference=_unfed,
+    shape=lambda op: op.attrs["shape"],
+    gradient=NO_GRADIENT,
+)  # fmt: skip
+
+
+@public(v1=["placeholder"])
+def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Any:
+    """A tensor whose value is given when the graph runs: session.run(..., feed_dict={placeholder: value}).
+
+    dtype: of the fed value. shape: None takes any shape; a None entry takes any size.
+    """
+    graph = context.get_default_graph()
+    attrs = {"dtype": dtypes.as_dtype(dtype), "shape": TensorShape(shape)}
+    if graph.building_function:
+        raise RuntimeError("tf.placeholder() is not compatible with tf.function: pass the value as an argument.")
+    return graph.create_operation(opdef.REGISTRY["Placeholder"], (), attrs, name).outputs[0]
+
+
+define(
+    "PlaceholderWithDefault", "input: dtype -> output: dtype", "dtype: type, shape: shape",
+    reference=lambda value: value,
+    shape=lambda op: op.attrs["shape"],
+    gradient=lambda op, dy: [dy],
+)  # fmt: skip
+
+
+@public(v1=["placeholder_with_default"])
+def placeholder_with_default(input: Any, shape: Any, name: str | None = None) -> Any:
+    """A tensor that passes `input` on when no value is fed. `shape` may be less specific than the input's."""
+    graph = context.get_default_graph()
+    with context.use_graph(graph):
+        value = convert_to_tensor(input)
+        return apply_op(
+            opdef.REGISTRY["PlaceholderWithDefault"], (value,), {"shape": TensorShape(shape), "dtype": value.dtype}, name
+        )
+
+
+IDENTITY = define(
+    "Identity", "input: T -> output: T", "T: type",
+    reference=lambda value: value,
+    shape=same_shape,
+    gradient=lambda op, dy: dy,
+    shape_value=lambda op: constant_value_as_shape(op.inputs[0]),
+)  # fmt: skip
+IDENTITY_N = define(
+    "IdentityN", "input: T... -> output: T...", "T: list(type)",
+    reference=lambda *values: values,
+    shape=lambda op: [tensor.shape for tensor in op.inputs],
+    gradient=lambda op, *dys: list(dys),
+)  # fmt: skip
+STOP_GRADIENT = define(
+    "StopGradient", "input: T -> output: T", "T: type",
+    reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT,
+)  # fmt: skip
+NO_OP = define("NoOp", "->", reference=lambda: (), shape=lambda op: [], gradient=NO_GRADIENT)
+
+
+@public("identity")
+def identity(input: Any, name: str | None = None) -> Any:
+    """A tensor with the value of `input`, made after the control dependencies in force."""
+    return apply_op(IDENTITY, (input,), name=name)
+
+
+@public("identity_n")
+def identity_n(input: Any, name: str | None = None) -> Any:
+    """`identity` of each tensor in the list `input`, together: all are computed before any is passed on."""
+    return apply_op(IDENTITY_N, (list(input),), name=name)
+
+
+@public("stop_gradient")
+def stop_gradient(input: Any, name: str | None = None) -> Any:
+    """`input`, taken as a constant by differentiation."""
+    return apply_op(STOP_GRADIENT, (input,), name=name)
+
+
+@public("no_op")
+def no_op(name: str | None = None) -> Any:
+    """An operation that does nothing: a point for control dependencies to meet in."""
+    return apply_op(NO_OP, (), name=name)
+
+
+@public("get_static_value", v1=["contrib.util.constant_value"])
+def get_static_value(tensor: Any, partial: bool = False) -> Any:
+    """The value of `tensor` as an array if it is known while the graph is being built, else None."""
+    value = constant_value(tensor)
+    if value is None and partial and isinstance(tensor, Tensor) and tensor.shape.rank == 1:
+        shape = constant_value_as_shape(tensor)
+        return None if shape.dimensions is None else list(shape.dimensions)
+    return value
+
+
+export(convert_to_tensor, "convert_to_tensor")

@@ -1,0 +1,272 @@
+"""Control flow rows: branches, loops, maps, TensorArray, custom gradients; values and gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.ops.harness import Bad, Row
+from tests.ops.inputs import FLOATS, SINGLE, anything, distinct, flags, index, nonzero, positive, small, symmetric, values
+
+BRANCHES = [
+    Row(
+        "cond",
+        lambda tf, p, x, y: tf.cond(p, lambda: x * y, lambda: x - tf.sin(y)),
+        [values(True, "bool"), anything(3), anything(3)],
+        SINGLE,
+        {"false": [values(False, "bool"), None, None]},
+        smoke=True,
+    ),
+    Row(
+        "cond[structure]",
+        lambda tf, p, x: tf.cond(p, lambda: {"a": x + 1, "b": (x, x * 2)}, lambda: {"a": x, "b": (x * x, x)}),
+        [values(False, "bool"), anything(3)],
+        SINGLE,
+        {"true": [values(True, "bool"), None]},
+    ),
+    Row(
+        "cond[comparison]",
+        lambda tf, x: tf.cond(tf.reduce_sum(x) > 0, lambda: tf.exp(x), lambda: tf.square(x)),
+        [anything(4)],
+        SINGLE,
+        {"other": [(2,)]},
+    ),
+    Row(
+        "cond[nested]",
+        lambda tf, p, q, x: tf.cond(p, lambda: tf.cond(q, lambda: x * x, lambda: x * 3.0), lambda: tf.sin(x)),
+        [values(True, "bool"), values(False, "bool"), anything(2)],
+        SINGLE,
+        {"inner": [None, values(True, "bool"), None], "outer": [values(False, "bool"), None, None]},
+    ),
+    Row("compat.v1.cond", lambda tf, p, x: tf.compat.v1.cond(p, true_fn=lambda: x * 2.0, false_fn=lambda: x / 3.0), [values(True, "bool"), anything(2)], SINGLE),
+    Row(
+        "case",
+        lambda tf, x: tf.case([(tf.reduce_sum(x) < -100.0, lambda: x), (tf.size(x) > 2, lambda: tf.square(x))], default=lambda: -x),
+        [anything(3)],
+        SINGLE,
+        {"default": [(2,)]},
+    ),
+    Row(
+        "switch_case",
+        lambda tf, i, x: tf.switch_case(i, [lambda: tf.square(x), lambda: tf.exp(x), lambda: x * 3.0]),
+        [values(1, "int32"), anything(3)],
+        SINGLE,
+        {"first": [values(0, "int32"), None], "last": [values(2, "int32"), None], "default": [values(7, "int32"), None]},
+    ),
+]
+
+LOOPS = [
+    Row(
+        "while_loop",
+        lambda tf, x: tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * x), (tf.constant(0), tf.ones_like(x)))[1],
+        [nonzero(3)],
+        SINGLE,
+        {"scalar": [()]},
+        smoke=True,
+    ),
+    Row(
+        "while_loop[dynamic]",
+        lambda tf, n, x: tf.while_loop(
+            lambda i, v: tf.less(i, n), lambda i, v: [i + 1, tf.sin(v) * x + v], [tf.zeros([], tf.int32), x]
+        ),
+        [values(4, "int32"), anything(2)],
+        SINGLE,
+        {"never": [values(0, "int32"), None]},
+    ),
+    Row(
+        "while_loop[nested]",
+        lambda tf, x: tf.while_loop(
+            lambda i, v: i < 2,
+            lambda i, v: (i + 1, tf.while_loop(lambda j, w: j < 2, lambda j, w: (j + 1, w * x), (0, v + 1.0))[1]),
+            (0, x),
+        )[1],
+        [symmetric(2)],
+        SINGLE,
+    ),
+    Row(
+        "while_loop[maximum]",
+        lambda tf, x: tf.while_loop(lambda v: tf.reduce_sum(v) < 1e6, lambda v: (v * 2.0,), (x,), maximum_iterations=3)[0],
+        [positive(2)],
+        SINGLE,
+    ),
+    Row(
+        "while_loop[cond inside]",
+        lambda tf, x: tf.while_loop(
+            lambda i, v: i < 4,
+            lambda i, v: (i + 1, tf.cond(tf.equal(i % 2, 0), lambda: v * x, lambda: v + x)),
+            (tf.constant(0), x),
+        )[1],
+        [nonzero(2)],
+        SINGLE,
+    ),
+    Row(
+        "while_loop[integers]",
+        lambda tf, n: tf.while_loop(lambda i, a, b: i < n, lambda i, a, b: (i + 1, b, a + b), (0, tf.constant(0), tf.constant(1)))[1],
+        [values(10, "int32")],
+        ("int32",),
+        wrt=(),
+    ),
+    Row(
+        "compat.v1.while_loop[shapes]",
+        lambda tf, x: tf.compat.v1.while_loop(
+            lambda i, v: i < 3,
+            lambda i, v: (i + 1, tf.concat([v, x], 0)),
+            (tf.constant(0), x),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
+        )[1],
+        [anything(2)],
+        SINGLE,
+    ),
+]
+
+MAPS = [
+    Row("map_fn", lambda tf, x: tf.map_fn(lambda row: tf.reduce_sum(row) * row, x), [anything(3, 2)], SINGLE, {"vector": [(4,)]}, smoke=True),
+    Row("map_fn[two]", lambda tf, x, y: tf.map_fn(lambda pair: pair[0] * tf.sin(pair[1]), (x, y), fn_output_signature=x.dtype), [anything(3, 2), anything(3, 2)], SINGLE),
+    Row("map_fn[dtype]", lambda tf, x: tf.map_fn(lambda v: tf.cast(v > 0, tf.int32), x, fn_output_signature=tf.int32), [anything(5)], ("float32", "int32"), wrt=()),
+    Row("compat.v1.map_fn", lambda tf, x: tf.compat.v1.map_fn(lambda v: (v, v * v), x, dtype=(x.dtype, x.dtype)), [anything(4)], SINGLE),
+    Row("vectorized_map", lambda tf, x: tf.vectorized_map(lambda row: tf.reduce_sum(row) * row, x), [anything(3, 2)], SINGLE, unknown_shapes=False),
+    Row("scan", lambda tf, x: tf.scan(lambda a, v: a * 0.5 + tf.sin(v), x), [anything(4, 2)], SINGLE, {"vector": [(3,)]}),
+    Row("scan[initializer]", lambda tf, x, s: tf.scan(lambda a, v: a * v + 1.0, x, initializer=s), [anything(4), anything()], SINGLE),
+    Row("scan[reverse]", lambda tf, x: tf.scan(lambda a, v: a + v, x, reverse=True), [anything(4)], (*SINGLE, "int32")),
+    Row("foldl", lambda tf, x: tf.foldl(lambda a, v: a * v + v, x), [anything(4)], SINGLE, {"matrix": [(3, 2)]}),
+    Row("foldr", lambda tf, x, s: tf.foldr(lambda a, v: a * v + tf.cos(v), x, initializer=s), [anything(4), anything()], SINGLE),
+    Row("compat.v1.foldl", lambda tf, x: tf.compat.v1.foldl(lambda a, v: a - v, x, initializer=tf.zeros([], x.dtype)), [anything(4)], SINGLE, unknown_shapes=False),
+]
+
+
+def written(tf: Any, x: Any) -> Any:
+    """A TensorArray whose entries are made of the rows of x, stacked."""
+    array = tf.TensorArray(x.dtype, size=3)
+    for position in range(3):
+        array = array.write(position, x[position] * float(position + 1))
+    return array.stack()
+
+
+def accumulated(tf: Any, x: Any) -> Any:
+    """A TensorArray that grows inside a loop, and reads what it wrote before."""
+    first = tf.TensorArray(x.dtype, size=4, clear_after_read=False, element_shape=[])
+    start = (tf.constant(1), first.write(0, x))
+    loop = tf.while_loop(lambda i, a: i < 4, lambda i, a: (i + 1, a.write(i, a.read(i - 1) * x)), start)
+    return loop[1].stack()
+
+
+def unstacked(tf: Any, x: Any) -> Any:
+    array = tf.TensorArray(x.dtype, size=0, dynamic_size=True, clear_after_read=False).unstack(x)
+    return [array.read(0) * array.read(1), array.gather([1, 0, 1]), array.size()]
+
+
+def scattered(tf: Any, x: Any) -> Any:
+    return tf.TensorArray(x.dtype, size=3).scatter([2, 0, 1], x).stack()
+
+
+def concatenated(tf: Any, x: Any) -> Any:
+    return tf.TensorArray(x.dtype, size=3, infer_shape=False).split(x, [1, 2, 1]).concat() * 2.0
+
+
+ARRAYS = [
+    Row("TensorArray", written, [anything(3, 2)], SINGLE, smoke=True),
+    Row("TensorArray[loop]", accumulated, [nonzero()], SINGLE),
+    Row("TensorArray[unstack]", unstacked, [anything(3, 2)], SINGLE),
+    Row("TensorArray[scatter]", scattered, [anything(3, 2)], SINGLE),
+    Row("TensorArray[split]", concatenated, [anything(4, 2)], SINGLE),
+]
+
+
+def cubed(tf: Any) -> Any:
+    """x**3 with a gradient that is not its own: 5."""
+
+    @tf.custom_gradient
+    def cube(x: Any) -> Any:
+        return x**3, lambda upstream: upstream * 5.0
+
+    return cube
+
+
+def clipped(tf: Any) -> Any:
+    """log(1 + exp(x)) with its stable gradient."""
+
+    @tf.custom_gradient
+    def log1pexp(x: Any) -> Any:
+        e = tf.exp(x)
+        return tf.math.log(1 + e), lambda upstream: upstream * (1 - 1 / (1 + e))
+
+    return log1pexp
+
+
+CUSTOM = [
+    Row("custom_gradient", lambda tf, x: cubed(tf)(x), [anything(3)], SINGLE, orders=0),
+    Row("custom_gradient[stable]", lambda tf, x: clipped(tf)(x), [anything(3)], SINGLE),
+    Row("recompute_grad", lambda tf, x: tf.recompute_grad(lambda v: tf.sin(v) * v)(x), [anything(3)], SINGLE, orders=1),
+    Row("stop_gradient[half]", lambda tf, x: x * tf.stop_gradient(x), [anything(3)], SINGLE, orders=0),
+    Row("function", lambda tf, x: tf.function(lambda v: tf.sin(v) * v)(x), [anything(3)], SINGLE, smoke=True),
+    Row("function[structure]", lambda tf, x, y: tf.function(lambda a, b: {"sum": a + b, "product": [a * b]})(x, b=y), [anything(3), anything(3)], SINGLE),
+    Row("function[nested]", lambda tf, x: nested_function(tf)(x), [anything(3)], SINGLE),
+    Row("py_function", lambda tf, x: tf.py_function(lambda v: tf.square(v) * 3.0, [x], x.dtype), [anything(3)], SINGLE, orders=1),
+    Row("numpy_function", lambda tf, x: tf.numpy_function(lambda v: v * 2, [x], x.dtype), [anything(3)], ("float32", "int32"), wrt=()),
+    Row("compat.v1.py_func", lambda tf, x: tf.compat.v1.py_func(lambda v: v + 1, [x], x.dtype), [anything(3)], ("float32", "int32"), wrt=()),
+    Row("control_dependencies", lambda tf, x: with_dependency(tf, x), [anything(3)], SINGLE),
+    Row("tuple", lambda tf, x, y: tf.tuple([x + 1, y * 2]), [anything(3), anything(2)], SINGLE),
+    Row("group", lambda tf, x: after_group(tf, x), [anything(3)], SINGLE),
+    Row("gradient_in_call", lambda tf, x: inner_gradient(tf, x), [anything(3)], SINGLE, graph=True),
+]
+
+
+def nested_function(tf: Any) -> Any:
+    inner = tf.function(lambda v: v * tf.exp(v))
+    return tf.function(lambda v: inner(v) + inner(v * 0.5))
+
+
+def with_dependency(tf: Any, x: Any) -> Any:
+    with tf.control_dependencies([tf.square(x)]):
+        return tf.identity(x) * 2.0
+
+
+def after_group(tf: Any, x: Any) -> Any:
+    with tf.control_dependencies([tf.group(tf.square(x), tf.no_op())]):
+        return x + 1.0
+
+
+def inner_gradient(tf: Any, x: Any) -> Any:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.sin(x) * x
+    return tape.gradient(y, x)
+
+
+ASSERTIONS = [
+    Row("debugging.Assert", lambda tf, x: asserted(tf, x), [positive(3)], SINGLE,
+        errors=[Bad(lambda tf, x: asserted(tf, x), [[1.0, -1.0]], ("InvalidArgumentError", "not positive"), ("InvalidArgumentError", "not positive"))]),
+    Row("debugging.assert_equal", lambda tf, x: checked(tf, "assert_equal", x, x), [anything(3)], ("float32", "int32"), wrt=(),
+        errors=[Bad(lambda tf, x, y: checked(tf, "assert_equal", x, y), [[1, 2], [1, 3]], ("InvalidArgumentError", "Condition x == y did not hold."), ("InvalidArgumentError", "Condition x == y did not hold"))]),
+    Row("debugging.assert_less", lambda tf, x: checked(tf, "assert_less", x, x + 1), [anything(3)], ("float32", "int32"), wrt=(),
+        errors=[Bad(lambda tf, x, y: checked(tf, "assert_less", x, y), [[1, 2], [1, 3]], ("InvalidArgumentError", "Condition x < y did not hold."), ("InvalidArgumentError", "Condition x < y did not hold"))]),
+    Row("debugging.assert_positive", lambda tf, x: checked(tf, "assert_positive", x), [positive(3)], ("float32", "int32"), wrt=(),
+        errors=[Bad(lambda tf, x: checked(tf, "assert_positive", x), [[1, 0]], ("InvalidArgumentError", "Condition x > 0 did not hold"), ("InvalidArgumentError", "Condition x > 0 did not hold"))]),
+    Row("debugging.check_numerics[bad]", lambda tf, x: tf.debugging.check_numerics(x, "fine"), [anything(3)], SINGLE,
+        errors=[Bad(lambda tf, x: tf.debugging.check_numerics(tf.math.log(x), "a log"), [[1.0, 0.0]], ("InvalidArgumentError", "a log : Tensor had Inf values"), ("InvalidArgumentError", "a log : Tensor had Inf values"))]),
+    Row("while_loop[sum of selected]", lambda tf, x, m, i: tf.where(m, tf.gather(x, i), 0.0) * 2.0, [distinct(3), flags(2), index(3, 2)], ("float32",), gradient_dtypes=("float32",)),
+]
+
+
+def asserted(tf: Any, x: Any) -> Any:
+    check = tf.debugging.Assert(tf.reduce_all(x > 0), ["not positive", x])
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.math.log(x)
+
+
+def checked(tf: Any, name: str, *tensors: Any) -> Any:
+    check = getattr(tf.compat.v1.debugging, name)(*tensors)
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.identity(tensors[0])
+
+
+PRINTED = [Row("grad_through_many", lambda tf, x: many(tf, x), [small(2)], FLOATS)]
+
+
+def many(tf: Any, x: Any) -> Any:
+    """A chain of thirty ops."""
+    for step in range(10):
+        x = tf.sin(x) * 0.9 + x * (0.1 * step)
+    return x
+
+
+ROWS = [*BRANCHES, *LOOPS, *MAPS, *ARRAYS, *CUSTOM, *ASSERTIONS, *PRINTED]

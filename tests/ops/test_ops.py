@@ -1,0 +1,32 @@
+"""The op table: every row, in every mode, against TensorFlow's recorded results.
+
+One row alone, with its differences printed: `python -m tests.ops.harness 'math.add'`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.ops import checks, harness
+from tests.ops.checks import Check
+
+
+def _cases() -> Iterator[Any]:
+    for row in harness.all_rows().values():
+        for label, check in checks.checks_of(row):
+            marks = [pytest.mark.smoke] if row.smoke else []
+            yield pytest.param(check, id=f"{row.name}-{label}", marks=marks)
+
+
+@pytest.mark.parametrize("check", list(_cases()))
+def test_row(check: Check) -> None:
+    found = check(harness.module_under_test())
+    assert not found, "\n".join(found)
+
+
+def test_every_row_is_recorded() -> None:
+    missing = [row.name for row in harness.all_rows().values() if not checks.is_recorded(row)]
+    assert not missing, f"run tools/record_oracle.py for {missing}"
