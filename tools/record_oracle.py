@@ -18,11 +18,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import tensorflow as tf  # noqa: E402
-
-from tests.ops import harness  # noqa: E402
-from tests.ops.harness import BASE, Array, Bad, Row  # noqa: E402
-from tests.ops.recording import Writer  # noqa: E402
+import tensorflow as tf
+from tests.ops import harness
+from tests.ops.harness import BASE, Bad, Row
+from tests.ops.recording import Writer
 
 
 def record_values(row: Row, writer: Writer, notes: list[str]) -> dict[str, dict[str, list[Any]]]:
@@ -177,7 +176,11 @@ def main() -> int:
             else:
                 index[row.name] = entry
             for note in notes:
-                quiet = entry is not None and note.split(":")[0].endswith(f" {BASE}") and not note.startswith(("grad", "graph"))
+                quiet = (
+                    entry is not None
+                    and note.split(":")[0].endswith(f" {BASE}")
+                    and not note.startswith(("grad", "graph"))
+                )
                 if options.verbose or not quiet:
                     print(f"{row.name}: {note}", flush=True)
         if not options.rows:

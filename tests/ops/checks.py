@@ -191,4 +191,5 @@ def _error_differences(raised: tuple[list[str], str] | None, kind: str, phrase: 
     kinds, message = raised
     if kind in kinds and phrase in message:
         return []
-    return [f"raised {kinds[0]}: {message.strip().splitlines()[0] if message.strip() else ''!r}, expected {kind}: ...{phrase}..."]
+    first = message.strip().splitlines()[0] if message.strip() else ""
+    return [f"raised {kinds[0]}: {first!r}, expected {kind}: ...{phrase}..."]

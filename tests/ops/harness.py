@@ -77,7 +77,7 @@ class Row:
     call: Callable[..., Any]
     inputs: Sequence[Input] = ()
     dtypes: Sequence[str] = FLOATS
-    variants: dict[str, Sequence[None | Shape | Input]] = field(default_factory=dict)
+    variants: dict[str, Sequence[Shape | Input | None]] = field(default_factory=dict)
     constant_variants: Sequence[str] = ("special",)
     wrt: Sequence[int] | None = None
     gradient_dtypes: Sequence[str] = ("float64",)
@@ -124,7 +124,7 @@ class Row:
         return [name for name in (BASE, *self.variants) if name not in self.constant_variants]
 
 
-def _changed(spec: Input, change: None | Shape | Input) -> Input:
+def _changed(spec: Input, change: Shape | Input | None) -> Input:
     if change is None:
         return spec
     return change if isinstance(change, Input) else spec.reshaped(change)
@@ -143,7 +143,9 @@ def table(
     """Rows of one function with several settings: the first is run for `dtypes`, the others for `other_dtypes`."""
     rows = []
     for position, (label, keywords) in enumerate(options.items()):
-        special = common if position == 0 else {key: value for key, value in common.items() if key not in ("errors", "smoke")}
+        special = (
+            common if position == 0 else {key: value for key, value in common.items() if key not in ("errors", "smoke")}
+        )
         bound = functools.partial(_with_keywords, call, keywords)
         rows.append(Row(f"{name}[{label}]", bound, inputs, dtypes if position == 0 else other_dtypes, **special))
     return rows
@@ -165,7 +167,6 @@ def _call_public(names: tuple[str, ...], tf: Any, *tensors: Any, **keywords: Any
 @functools.cache
 def topic_rows(topic: str) -> tuple[Row, ...]:
     """The rows of one topic."""
-    if not os.path.exists(os.path.join(os.path.dirname(__file__),f"rows_{topic}.py")): return ()
     return tuple(importlib.import_module(f"tests.ops.rows_{topic}").ROWS)
 
 
@@ -388,7 +389,8 @@ def difference(actual: Array, expected: Array, factor: float = 1.0) -> str:
         return ""
     where = tuple(int(axis[0]) for axis in np.nonzero(np.atleast_1d(wrong)))
     first = where if actual.ndim else ()
-    return f"{int(wrong.sum())} of {wrong.size} differ, first at {list(first)}: {actual[first]!r}, expected {expected[first]!r}"
+    count = f"{int(wrong.sum())} of {wrong.size} differ"
+    return f"{count}, first at {list(first)}: {actual[first]!r}, expected {expected[first]!r}"
 
 
 def _close(actual: Array, expected: Array, factor: float) -> Array:
@@ -440,7 +442,9 @@ def directional(tf: Any, row: Row, order: int) -> tuple[float, float]:
     """
     arrays = row.arrays(BASE, row.gradient_dtypes[0])
     positions = row.differentiated()
-    along, across = (_direction(row, name, [arrays[position] for position in positions]) for name in ("along", "across"))
+    along, across = (
+        _direction(row, name, [arrays[position] for position in positions]) for name in ("along", "across")
+    )
 
     def moved(step: float) -> list[Array]:
         point = list(arrays)
@@ -474,7 +478,9 @@ def _slope(tf: Any, row: Row, tensors: Sequence[Any], across: Sequence[Array]) -
         tape.watch(sources)
         total = _weighted_sum(tf, row, tensors)
     gradients = tape.gradient(total, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    parts = [tf.reduce_sum(tf.convert_to_tensor(gradient) * delta) for gradient, delta in zip(gradients, across, strict=True)]
+    parts = [
+        tf.reduce_sum(tf.convert_to_tensor(gradient) * delta) for gradient, delta in zip(gradients, across, strict=True)
+    ]
     return tf.add_n(parts)
 
 
@@ -491,18 +497,28 @@ def _gradients(tf: Any, row: Row, arrays: Sequence[Array], measure: Callable[...
 # The command line
 
 
-def report(tf: Any, row: Row) -> list[str]:
-    """Every way in which a row differs from its recording, one line each."""
+def report(tf: Any, row: Row, only: str = "") -> list[str]:
+    """Every way in which a row differs from its recording: a line for each message, with the checks that gave it."""
     checks = importlib.import_module("tests.ops.checks")  # it imports this module
-    lines = []
+    found: dict[str, list[str]] = {}
     for label, check in checks.checks_of(row):
+        if not label.startswith(only):
+            continue
         try:
-            lines += [f"{label}: {line}" for line in check(tf)]
+            lines = check(tf)
         except Exception as error:  # an op that fails is what this command is for
-            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/ops/" not in frame.filename]
-            where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-            lines.append(f"{label}: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}{where}")
-    return lines
+            lines = [_summary(error)]
+        for line in lines:
+            found.setdefault(line, []).append(label)
+    return [f"{', '.join(labels[:4])}{' ...' if labels[4:] else ''}: {line}" for line, labels in found.items()]
+
+
+def _summary(error: Exception) -> str:
+    """An error in one line: its class, the first line of its message, and where it was raised outside of the table."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/ops/" not in frame.filename]
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    first = str(error).strip().splitlines()[:1]
+    return f"{type(error).__name__}: {''.join(first)}{where}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -510,6 +526,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.ops.harness", description=main.__doc__)
     parser.add_argument("patterns", nargs="*", default=["*"], help="row names or shell patterns, e.g. 'reduce_*'")
     parser.add_argument("--topic", choices=TOPICS, action="append", help="only rows of this topic")
+    parser.add_argument("--only", default="", help="only checks whose label begins so: value, graph, gradient ...")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--quiet", action="store_true", help="one line for each row that fails")
     options = parser.parse_args(arguments)
@@ -521,7 +538,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     failed = 0
     for row in chosen:
-        lines = report(module_under_test(), row)
+        lines = report(module_under_test(), row, options.only)
         failed += bool(lines)
         if lines:
             print(f"FAIL {row.name}", *(() if options.quiet else (f"  {line}" for line in lines)), sep="\n")

@@ -43,7 +43,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """TensorFlow's name of a NumPy dtype."""
-    return "string" if dtype == object or dtype.kind in "SU" else dtype.name
+    return "string" if dtype.kind in "OSU" else dtype.name
 
 
 def category(dtype: str) -> str:
@@ -170,7 +170,9 @@ def permutation(size: int, dtype: str = "int32") -> Input:
 def values(data: Any, dtype: str | None = None) -> Input:
     """Exactly `data`."""
     fixed = np.asarray(data, dtype=object) if dtype == "string" else np.asarray(data)
-    return Input(lambda random, shape, kind: np.resize(fixed, shape) if fixed.shape != shape else fixed, fixed.shape, dtype)
+    return Input(
+        lambda random, shape, kind: np.resize(fixed, shape) if fixed.shape != shape else fixed, fixed.shape, dtype
+    )
 
 
 def texts(data: Sequence[Any] | str | bytes) -> Input:

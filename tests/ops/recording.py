@@ -43,7 +43,7 @@ class Writer:
     def write(self, topic: str, index: dict[str, Any]) -> Path:
         DIRECTORY.mkdir(parents=True, exist_ok=True)
         path = DIRECTORY / f"{topic}.npz"
-        text = json.dumps(index, separators=(",", ":"), sort_keys=True).encode()
+        text = json.dumps(index, separators=(",", ":")).encode()
         np.savez_compressed(
             path, index=np.frombuffer(text, np.uint8), data=np.frombuffer(b"".join(self._chunks), np.uint8)
         )

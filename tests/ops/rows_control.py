@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from tests.ops.harness import Bad, Row
-from tests.ops.inputs import FLOATS, SINGLE, anything, distinct, flags, index, nonzero, positive, small, symmetric, values
+from tests.ops.inputs import (
+    FLOATS,
+    SINGLE,
+    anything,
+    distinct,
+    flags,
+    index,
+    nonzero,
+    positive,
+    small,
+    symmetric,
+    values,
+)
 
 BRANCHES = [
     Row(
@@ -37,10 +49,17 @@ BRANCHES = [
         SINGLE,
         {"inner": [None, values(True, "bool"), None], "outer": [values(False, "bool"), None, None]},
     ),
-    Row("compat.v1.cond", lambda tf, p, x: tf.compat.v1.cond(p, true_fn=lambda: x * 2.0, false_fn=lambda: x / 3.0), [values(True, "bool"), anything(2)], SINGLE),
+    Row(
+        "compat.v1.cond",
+        lambda tf, p, x: tf.compat.v1.cond(p, true_fn=lambda: x * 2.0, false_fn=lambda: x / 3.0),
+        [values(True, "bool"), anything(2)],
+        SINGLE,
+    ),
     Row(
         "case",
-        lambda tf, x: tf.case([(tf.reduce_sum(x) < -100.0, lambda: x), (tf.size(x) > 2, lambda: tf.square(x))], default=lambda: -x),
+        lambda tf, x: tf.case(
+            [(tf.reduce_sum(x) < -100.0, lambda: x), (tf.size(x) > 2, lambda: tf.square(x))], default=lambda: -x
+        ),
         [anything(3)],
         SINGLE,
         {"default": [(2,)]},
@@ -50,14 +69,20 @@ BRANCHES = [
         lambda tf, i, x: tf.switch_case(i, [lambda: tf.square(x), lambda: tf.exp(x), lambda: x * 3.0]),
         [values(1, "int32"), anything(3)],
         SINGLE,
-        {"first": [values(0, "int32"), None], "last": [values(2, "int32"), None], "default": [values(7, "int32"), None]},
+        {
+            "first": [values(0, "int32"), None],
+            "last": [values(2, "int32"), None],
+            "default": [values(7, "int32"), None],
+        },
     ),
 ]
 
 LOOPS = [
     Row(
         "while_loop",
-        lambda tf, x: tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * x), (tf.constant(0), tf.ones_like(x)))[1],
+        lambda tf, x: tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * x), (tf.constant(0), tf.ones_like(x)))[
+            1
+        ],
         [nonzero(3)],
         SINGLE,
         {"scalar": [()]},
@@ -84,7 +109,9 @@ LOOPS = [
     ),
     Row(
         "while_loop[maximum]",
-        lambda tf, x: tf.while_loop(lambda v: tf.reduce_sum(v) < 1e6, lambda v: (v * 2.0,), (x,), maximum_iterations=3)[0],
+        lambda tf, x: tf.while_loop(lambda v: tf.reduce_sum(v) < 1e6, lambda v: (v * 2.0,), (x,), maximum_iterations=3)[
+            0
+        ],
         [positive(2)],
         SINGLE,
     ),
@@ -100,7 +127,9 @@ LOOPS = [
     ),
     Row(
         "while_loop[integers]",
-        lambda tf, n: tf.while_loop(lambda i, a, b: i < n, lambda i, a, b: (i + 1, b, a + b), (0, tf.constant(0), tf.constant(1)))[1],
+        lambda tf, n: tf.while_loop(
+            lambda i, a, b: i < n, lambda i, a, b: (i + 1, b, a + b), (0, tf.constant(0), tf.constant(1))
+        )[1],
         [values(10, "int32")],
         ("int32",),
         wrt=(),
@@ -119,17 +148,64 @@ LOOPS = [
 ]
 
 MAPS = [
-    Row("map_fn", lambda tf, x: tf.map_fn(lambda row: tf.reduce_sum(row) * row, x), [anything(3, 2)], SINGLE, {"vector": [(4,)]}, smoke=True),
-    Row("map_fn[two]", lambda tf, x, y: tf.map_fn(lambda pair: pair[0] * tf.sin(pair[1]), (x, y), fn_output_signature=x.dtype), [anything(3, 2), anything(3, 2)], SINGLE),
-    Row("map_fn[dtype]", lambda tf, x: tf.map_fn(lambda v: tf.cast(v > 0, tf.int32), x, fn_output_signature=tf.int32), [anything(5)], ("float32", "int32"), wrt=()),
-    Row("compat.v1.map_fn", lambda tf, x: tf.compat.v1.map_fn(lambda v: (v, v * v), x, dtype=(x.dtype, x.dtype)), [anything(4)], SINGLE),
-    Row("vectorized_map", lambda tf, x: tf.vectorized_map(lambda row: tf.reduce_sum(row) * row, x), [anything(3, 2)], SINGLE, unknown_shapes=False),
-    Row("scan", lambda tf, x: tf.scan(lambda a, v: a * 0.5 + tf.sin(v), x), [anything(4, 2)], SINGLE, {"vector": [(3,)]}),
-    Row("scan[initializer]", lambda tf, x, s: tf.scan(lambda a, v: a * v + 1.0, x, initializer=s), [anything(4), anything()], SINGLE),
+    Row(
+        "map_fn",
+        lambda tf, x: tf.map_fn(lambda row: tf.reduce_sum(row) * row, x),
+        [anything(3, 2)],
+        SINGLE,
+        {"vector": [(4,)]},
+        smoke=True,
+    ),
+    Row(
+        "map_fn[two]",
+        lambda tf, x, y: tf.map_fn(lambda pair: pair[0] * tf.sin(pair[1]), (x, y), fn_output_signature=x.dtype),
+        [anything(3, 2), anything(3, 2)],
+        SINGLE,
+    ),
+    Row(
+        "map_fn[dtype]",
+        lambda tf, x: tf.map_fn(lambda v: tf.cast(v > 0, tf.int32), x, fn_output_signature=tf.int32),
+        [anything(5)],
+        ("float32", "int32"),
+        wrt=(),
+    ),
+    Row(
+        "compat.v1.map_fn",
+        lambda tf, x: tf.compat.v1.map_fn(lambda v: (v, v * v), x, dtype=(x.dtype, x.dtype)),
+        [anything(4)],
+        SINGLE,
+    ),
+    Row(
+        "vectorized_map",
+        lambda tf, x: tf.vectorized_map(lambda row: tf.reduce_sum(row) * row, x),
+        [anything(3, 2)],
+        SINGLE,
+        unknown_shapes=False,
+    ),
+    Row(
+        "scan", lambda tf, x: tf.scan(lambda a, v: a * 0.5 + tf.sin(v), x), [anything(4, 2)], SINGLE, {"vector": [(3,)]}
+    ),
+    Row(
+        "scan[initializer]",
+        lambda tf, x, s: tf.scan(lambda a, v: a * v + 1.0, x, initializer=s),
+        [anything(4), anything()],
+        SINGLE,
+    ),
     Row("scan[reverse]", lambda tf, x: tf.scan(lambda a, v: a + v, x, reverse=True), [anything(4)], (*SINGLE, "int32")),
     Row("foldl", lambda tf, x: tf.foldl(lambda a, v: a * v + v, x), [anything(4)], SINGLE, {"matrix": [(3, 2)]}),
-    Row("foldr", lambda tf, x, s: tf.foldr(lambda a, v: a * v + tf.cos(v), x, initializer=s), [anything(4), anything()], SINGLE),
-    Row("compat.v1.foldl", lambda tf, x: tf.compat.v1.foldl(lambda a, v: a - v, x, initializer=tf.zeros([], x.dtype)), [anything(4)], SINGLE, unknown_shapes=False),
+    Row(
+        "foldr",
+        lambda tf, x, s: tf.foldr(lambda a, v: a * v + tf.cos(v), x, initializer=s),
+        [anything(4), anything()],
+        SINGLE,
+    ),
+    Row(
+        "compat.v1.foldl",
+        lambda tf, x: tf.compat.v1.foldl(lambda a, v: a - v, x, initializer=tf.zeros([], x.dtype)),
+        [anything(4)],
+        SINGLE,
+        unknown_shapes=False,
+    ),
 ]
 
 
@@ -198,11 +274,34 @@ CUSTOM = [
     Row("recompute_grad", lambda tf, x: tf.recompute_grad(lambda v: tf.sin(v) * v)(x), [anything(3)], SINGLE, orders=1),
     Row("stop_gradient[half]", lambda tf, x: x * tf.stop_gradient(x), [anything(3)], SINGLE, orders=0),
     Row("function", lambda tf, x: tf.function(lambda v: tf.sin(v) * v)(x), [anything(3)], SINGLE, smoke=True),
-    Row("function[structure]", lambda tf, x, y: tf.function(lambda a, b: {"sum": a + b, "product": [a * b]})(x, b=y), [anything(3), anything(3)], SINGLE),
+    Row(
+        "function[structure]",
+        lambda tf, x, y: tf.function(lambda a, b: {"sum": a + b, "product": [a * b]})(x, b=y),
+        [anything(3), anything(3)],
+        SINGLE,
+    ),
     Row("function[nested]", lambda tf, x: nested_function(tf)(x), [anything(3)], SINGLE),
-    Row("py_function", lambda tf, x: tf.py_function(lambda v: tf.square(v) * 3.0, [x], x.dtype), [anything(3)], SINGLE, orders=1),
-    Row("numpy_function", lambda tf, x: tf.numpy_function(lambda v: v * 2, [x], x.dtype), [anything(3)], ("float32", "int32"), wrt=()),
-    Row("compat.v1.py_func", lambda tf, x: tf.compat.v1.py_func(lambda v: v + 1, [x], x.dtype), [anything(3)], ("float32", "int32"), wrt=()),
+    Row(
+        "py_function",
+        lambda tf, x: tf.py_function(lambda v: tf.square(v) * 3.0, [x], x.dtype),
+        [anything(3)],
+        SINGLE,
+        orders=1,
+    ),
+    Row(
+        "numpy_function",
+        lambda tf, x: tf.numpy_function(lambda v: v * 2, [x], x.dtype),
+        [anything(3)],
+        ("float32", "int32"),
+        wrt=(),
+    ),
+    Row(
+        "compat.v1.py_func",
+        lambda tf, x: tf.compat.v1.py_func(lambda v: v + 1, [x], x.dtype),
+        [anything(3)],
+        ("float32", "int32"),
+        wrt=(),
+    ),
     Row("control_dependencies", lambda tf, x: with_dependency(tf, x), [anything(3)], SINGLE),
     Row("tuple", lambda tf, x, y: tf.tuple([x + 1, y * 2]), [anything(3), anything(2)], SINGLE),
     Row("group", lambda tf, x: after_group(tf, x), [anything(3)], SINGLE),
@@ -233,17 +332,86 @@ def inner_gradient(tf: Any, x: Any) -> Any:
 
 
 ASSERTIONS = [
-    Row("debugging.Assert", lambda tf, x: asserted(tf, x), [positive(3)], SINGLE,
-        errors=[Bad(lambda tf, x: asserted(tf, x), [[1.0, -1.0]], ("InvalidArgumentError", "not positive"), ("InvalidArgumentError", "not positive"))]),
-    Row("debugging.assert_equal", lambda tf, x: checked(tf, "assert_equal", x, x), [anything(3)], ("float32", "int32"), wrt=(),
-        errors=[Bad(lambda tf, x, y: checked(tf, "assert_equal", x, y), [[1, 2], [1, 3]], ("InvalidArgumentError", "Condition x == y did not hold."), ("InvalidArgumentError", "Condition x == y did not hold"))]),
-    Row("debugging.assert_less", lambda tf, x: checked(tf, "assert_less", x, x + 1), [anything(3)], ("float32", "int32"), wrt=(),
-        errors=[Bad(lambda tf, x, y: checked(tf, "assert_less", x, y), [[1, 2], [1, 3]], ("InvalidArgumentError", "Condition x < y did not hold."), ("InvalidArgumentError", "Condition x < y did not hold"))]),
-    Row("debugging.assert_positive", lambda tf, x: checked(tf, "assert_positive", x), [positive(3)], ("float32", "int32"), wrt=(),
-        errors=[Bad(lambda tf, x: checked(tf, "assert_positive", x), [[1, 0]], ("InvalidArgumentError", "Condition x > 0 did not hold"), ("InvalidArgumentError", "Condition x > 0 did not hold"))]),
-    Row("debugging.check_numerics[bad]", lambda tf, x: tf.debugging.check_numerics(x, "fine"), [anything(3)], SINGLE,
-        errors=[Bad(lambda tf, x: tf.debugging.check_numerics(tf.math.log(x), "a log"), [[1.0, 0.0]], ("InvalidArgumentError", "a log : Tensor had Inf values"), ("InvalidArgumentError", "a log : Tensor had Inf values"))]),
-    Row("while_loop[sum of selected]", lambda tf, x, m, i: tf.where(m, tf.gather(x, i), 0.0) * 2.0, [distinct(3), flags(2), index(3, 2)], ("float32",), gradient_dtypes=("float32",)),
+    Row(
+        "debugging.Assert",
+        lambda tf, x: asserted(tf, x),
+        [positive(3)],
+        SINGLE,
+        errors=[
+            Bad(
+                lambda tf, x: asserted(tf, x),
+                [[1.0, -1.0]],
+                ("InvalidArgumentError", "not positive"),
+                ("InvalidArgumentError", "not positive"),
+            )
+        ],
+    ),
+    Row(
+        "debugging.assert_equal",
+        lambda tf, x: checked(tf, "assert_equal", x, x),
+        [anything(3)],
+        ("float32", "int32"),
+        wrt=(),
+        errors=[
+            Bad(
+                lambda tf, x, y: checked(tf, "assert_equal", x, y),
+                [[1, 2], [1, 3]],
+                ("InvalidArgumentError", "Condition x == y did not hold."),
+                ("InvalidArgumentError", "Condition x == y did not hold"),
+            )
+        ],
+    ),
+    Row(
+        "debugging.assert_less",
+        lambda tf, x: checked(tf, "assert_less", x, x + 1),
+        [anything(3)],
+        ("float32", "int32"),
+        wrt=(),
+        errors=[
+            Bad(
+                lambda tf, x, y: checked(tf, "assert_less", x, y),
+                [[1, 2], [1, 3]],
+                ("InvalidArgumentError", "Condition x < y did not hold."),
+                ("InvalidArgumentError", "Condition x < y did not hold"),
+            )
+        ],
+    ),
+    Row(
+        "debugging.assert_positive",
+        lambda tf, x: checked(tf, "assert_positive", x),
+        [positive(3)],
+        ("float32", "int32"),
+        wrt=(),
+        errors=[
+            Bad(
+                lambda tf, x: checked(tf, "assert_positive", x),
+                [[1, 0]],
+                ("InvalidArgumentError", "Condition x > 0 did not hold"),
+                ("InvalidArgumentError", "Condition x > 0 did not hold"),
+            )
+        ],
+    ),
+    Row(
+        "debugging.check_numerics[bad]",
+        lambda tf, x: tf.debugging.check_numerics(x, "fine"),
+        [anything(3)],
+        SINGLE,
+        errors=[
+            Bad(
+                lambda tf, x: tf.debugging.check_numerics(tf.math.log(x), "a log"),
+                [[1.0, 0.0]],
+                ("InvalidArgumentError", "a log : Tensor had Inf values"),
+                ("InvalidArgumentError", "a log : Tensor had Inf values"),
+            )
+        ],
+    ),
+    Row(
+        "while_loop[sum of selected]",
+        lambda tf, x, m, i: tf.where(m, tf.gather(x, i), 0.0) * 2.0,
+        [distinct(3), flags(2), index(3, 2)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+    ),
 ]
 
 

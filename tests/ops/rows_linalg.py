@@ -340,8 +340,15 @@ SOLVERS = [
             )
         ],
     ),
-    Row("linalg.inv[adjoint]", lambda tf, x: tf.linalg.inv(x, adjoint=True), [well_conditioned(3)], MATRIX, tolerance=4,
-        gradient_dtypes=BOTH, gradient_tolerance=10),
+    Row(
+        "linalg.inv[adjoint]",
+        lambda tf, x: tf.linalg.inv(x, adjoint=True),
+        [well_conditioned(3)],
+        MATRIX,
+        tolerance=4,
+        gradient_dtypes=BOTH,
+        gradient_tolerance=10,
+    ),
     Row("linalg.pinv", public("linalg.pinv"), [anything(4, 2)], SINGLE, {"batch": [(2, 3, 2)]}, wrt=(), tolerance=20),
     Row(
         "linalg.det",
@@ -401,7 +408,12 @@ SOLVERS = [
         "linalg.triangular_solve",
         lambda tf, a, b, **keywords: tf.linalg.triangular_solve(a, b, **keywords),
         [well_conditioned(3), anything(3, 2)],
-        {"lower": {}, "upper": {"lower": False}, "adjoint": {"adjoint": True}, "both": {"lower": False, "adjoint": True}},
+        {
+            "lower": {},
+            "upper": {"lower": False},
+            "adjoint": {"adjoint": True},
+            "both": {"lower": False, "adjoint": True},
+        },
         dtypes=MATRIX,
         other_dtypes=SINGLE,
         variants={"batch": [(2, 3, 3), (2, 3, 1)], "broadcast": [(3, 3), (2, 3, 1)]},
@@ -428,6 +440,14 @@ SOLVERS = [
         unknown_shapes=False,
     ),
     Row(
+        "linalg.lstsq[slow]",
+        lambda tf, a, b: tf.linalg.lstsq(a, b, l2_regularizer=0.1, fast=False),
+        [anything(4, 2), anything(4, 1)],
+        SINGLE,
+        tolerance=8,
+        wrt=(),
+    ),
+    Row(
         "linalg.tridiagonal_solve",
         lambda tf, d, b: tf.linalg.tridiagonal_solve(d, b, diagonals_format="compact"),
         [values([[1.0, 0.5, 0.0], [3.0, 4.0, 3.5], [0.0, 0.7, 0.3]]), anything(3, 2)],
@@ -451,10 +471,22 @@ SOLVERS = [
 ]
 
 FUNCTIONS = [
-    Row("linalg.expm", public("linalg.expm"), [symmetric(3, 3)], SINGLE, {"batch": [(2, 2, 2)]}, tolerance=8, gradient_tolerance=100),
+    Row(
+        "linalg.expm",
+        public("linalg.expm"),
+        [symmetric(3, 3)],
+        SINGLE,
+        {"batch": [(2, 2, 2)]},
+        tolerance=8,
+        gradient_tolerance=100,
+    ),
     Row("linalg.sqrtm", public("linalg.sqrtm"), [positive_definite(3)], SINGLE, tolerance=20, gradient_tolerance=1e3),
-    Row("linalg.logm", public("linalg.logm"), [positive_definite(2)], ("complex64", "complex128"), wrt=(), tolerance=20),
-    Row("linalg.matrix_rank", lambda tf, x: tf.linalg.matrix_rank(x), [values([[1.0, 2.0], [2.0, 4.0]])], SINGLE, wrt=()),
+    Row(
+        "linalg.logm", public("linalg.logm"), [positive_definite(2)], ("complex64", "complex128"), wrt=(), tolerance=20
+    ),
+    Row(
+        "linalg.matrix_rank", lambda tf, x: tf.linalg.matrix_rank(x), [values([[1.0, 2.0], [2.0, 4.0]])], SINGLE, wrt=()
+    ),
     Row(
         "linalg.LinearOperator",
         lambda tf, x, b: [
@@ -467,11 +499,41 @@ FUNCTIONS = [
         unknown_shapes=False,
         tolerance=4,
     ),
-    Row("raw_ops.SelfAdjointEigV2", lambda tf, x: tf.raw_ops.SelfAdjointEigV2(input=x, compute_v=False)[0], [positive_definite(3)], SINGLE, tolerance=4, wrt=()),
-    Row("raw_ops.CholeskyGrad", lambda tf, l, g: tf.raw_ops.CholeskyGrad(l=tf.linalg.cholesky(l), grad=g), [positive_definite(3), anything(3, 3)], SINGLE, wrt=(), tolerance=8),
-    Row("raw_ops.SparseMatMul", lambda tf, x, y: tf.raw_ops.SparseMatMul(a=x, b=y), [small(3, 4), small(4, 2)], ("float32",), gradient_dtypes=("float32",)),
-    Row("distance", lambda tf, x, y: tf.sqrt(tf.reduce_sum(tf.math.squared_difference(x[:, None], y[None]), -1)), [anything(3, 2), between(3, 4, 4, 2)], SINGLE),
-    Row("gram", lambda tf, x: tf.linalg.matmul(x, x, transpose_a=True) + tf.linalg.diag(positive_part(tf, x)), [positive(3, 3)], SINGLE),
+    Row(
+        "raw_ops.SelfAdjointEigV2",
+        lambda tf, x: tf.raw_ops.SelfAdjointEigV2(input=x, compute_v=False)[0],
+        [positive_definite(3)],
+        SINGLE,
+        tolerance=4,
+        wrt=(),
+    ),
+    Row(
+        "raw_ops.CholeskyGrad",
+        lambda tf, x, g: tf.raw_ops.CholeskyGrad(l=tf.linalg.cholesky(x), grad=g),
+        [positive_definite(3), anything(3, 3)],
+        SINGLE,
+        wrt=(),
+        tolerance=8,
+    ),
+    Row(
+        "raw_ops.SparseMatMul",
+        lambda tf, x, y: tf.raw_ops.SparseMatMul(a=x, b=y),
+        [small(3, 4), small(4, 2)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+    ),
+    Row(
+        "distance",
+        lambda tf, x, y: tf.sqrt(tf.reduce_sum(tf.math.squared_difference(x[:, None], y[None]), -1)),
+        [anything(3, 2), between(3, 4, 4, 2)],
+        SINGLE,
+    ),
+    Row(
+        "gram",
+        lambda tf, x: tf.linalg.matmul(x, x, transpose_a=True) + tf.linalg.diag(positive_part(tf, x)),
+        [positive(3, 3)],
+        SINGLE,
+    ),
 ]
 
 
@@ -481,7 +543,15 @@ def positive_part(tf: Any, x: Any) -> Any:
 
 FOURIER = [
     *(
-        Row(f"signal.{name}", public(f"signal.{name}"), [anything(*shape)], COMPLEX, wrt=(0,), gradient_dtypes=("complex128",), tolerance=10)
+        Row(
+            f"signal.{name}",
+            public(f"signal.{name}"),
+            [anything(*shape)],
+            COMPLEX,
+            wrt=(0,),
+            gradient_dtypes=("complex128",),
+            tolerance=10,
+        )
         for name, shape in (
             ("fft", (2, 6)),
             ("ifft", (2, 6)),
@@ -499,11 +569,39 @@ FOURIER = [
         tolerance=10,
         gradient_tolerance=10,
     ),
-    Row("signal.rfft[length]", lambda tf, x: [tf.signal.rfft(x, [4]), tf.signal.rfft(x, [8])], [anything(2, 6)], SINGLE, wrt=(), tolerance=10),
-    Row("signal.irfft", lambda tf, x, y: tf.signal.irfft(tf.complex(x, y)), [anything(2, 4), anything(2, 4)], SINGLE, tolerance=10, unknown_shapes=False),
-    Row("signal.irfft[length]", lambda tf, x, y: tf.signal.irfft(tf.complex(x, y), [5]), [anything(2, 4), anything(2, 4)], SINGLE, tolerance=10, wrt=()),
+    Row(
+        "signal.rfft[length]",
+        lambda tf, x: [tf.signal.rfft(x, [4]), tf.signal.rfft(x, [8])],
+        [anything(2, 6)],
+        SINGLE,
+        wrt=(),
+        tolerance=10,
+    ),
+    Row(
+        "signal.irfft",
+        lambda tf, x, y: tf.signal.irfft(tf.complex(x, y)),
+        [anything(2, 4), anything(2, 4)],
+        SINGLE,
+        tolerance=10,
+        unknown_shapes=False,
+    ),
+    Row(
+        "signal.irfft[length]",
+        lambda tf, x, y: tf.signal.irfft(tf.complex(x, y), [5]),
+        [anything(2, 4), anything(2, 4)],
+        SINGLE,
+        tolerance=10,
+        wrt=(),
+    ),
     Row("signal.rfft2d", lambda tf, x: tf.math.real(tf.signal.rfft2d(x)), [anything(3, 4)], SINGLE, tolerance=10),
-    Row("signal.irfft2d", lambda tf, x: tf.signal.irfft2d(tf.complex(x, x * x)), [anything(3, 3)], SINGLE, tolerance=10, unknown_shapes=False),
+    Row(
+        "signal.irfft2d",
+        lambda tf, x: tf.signal.irfft2d(tf.complex(x, x * x)),
+        [anything(3, 3)],
+        SINGLE,
+        tolerance=10,
+        unknown_shapes=False,
+    ),
 ]
 
 ROWS = [*PRODUCTS, *EINSUM, *DECOMPOSITIONS, *SOLVERS, *FUNCTIONS, *FOURIER]

@@ -310,7 +310,7 @@ def test_output_size_errors() -> None:
         kernels.window_output_size(1, 3, 1, 1, "VALID")
     with pytest.raises(ValueError, match="stride must be at least 1, but is 0"):
         kernels.window_output_size(3, 1, 0, 1, "SAME")
-    with pytest.raises(ValueError, match="unknown padding .EXPLICIT.; expected"):
+    with pytest.raises(ValueError, match=r"unknown padding .EXPLICIT.; expected"):
         kernels.window_output_size(3, 1, 1, 1, "EXPLICIT")
 
 

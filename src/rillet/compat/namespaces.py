@@ -6,6 +6,7 @@ A namespace that shares its name with one of rillet's own packages (tf.train, ri
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import sys
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,8 @@ def _namespace(root: ModuleType, parents: list[str]) -> ModuleType:
         if not isinstance(known, ModuleType):
             full = f"{current.__name__}.{part}"
             known = sys.modules.get(full)
+            if known is None and importlib.util.find_spec(full) is not None:
+                known = importlib.import_module(full)
             if known is None:
                 known = ModuleType(full, f"The public names under {part}.")
                 known.__dict__["__path__"] = []

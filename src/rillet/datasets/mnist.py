@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from rillet.core.export import public
 from rillet.datasets import mnist_files
 from rillet.datasets.mnist_files import Array
 
 
+@public("keras.datasets.mnist.load_data")
 def load_data(path: str = "mnist.npz") -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """`(x_train, y_train), (x_test, y_test)`: uint8 images [60000, 28, 28] and [10000, 28, 28], uint8 labels.
 

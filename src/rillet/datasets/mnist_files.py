@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import struct
-import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,6 +104,8 @@ def _checked(source: Path, arrays: Arrays) -> Arrays:
 
 def download(url: str, target: Path) -> None:
     """Fetches `url` into the file `target`, whole or not at all. OSError where the network does not give it."""
+    import urllib.request  # takes longer to import than all of rillet
+
     print(f"Downloading data from {url}")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")

@@ -20,6 +20,7 @@ from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor, TensorReference, set_handle_data
+from rillet.errors import location_of, user_site
 from rillet.frontend.collections import GraphKeys
 from rillet.ops import operators
 from rillet.ops.state import read_variable
@@ -114,7 +115,7 @@ class Variable:
         self.constraint = constraint
         self.synchronization = synchronization
         self.aggregation = aggregation
-        self._save_slice_info: Any = None
+        self._site = user_site()
         wanted = None if dtype is None else dtypes.as_dtype(dtype).base_dtype
         with init_scope():
             graph = context.state().graph
@@ -177,6 +178,10 @@ class Variable:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def _defined_at(self) -> Any:
+        return location_of(self._site)
 
     @property
     def _shared_name(self) -> str:

@@ -1,0 +1,87 @@
+"""What the kernels and public functions of array ops share: rank-0 values, indices, axes, name scopes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.core import context
+from rillet.core.dispatch import graph_for
+from rillet.core.shapes import TensorShape
+from rillet.core.tensor import EagerTensor, Tensor
+from rillet.errors import format_shape
+
+
+def as_array(value: Any) -> Any:
+    """A kernel's input as an ndarray: rank-0 values may arrive as NumPy scalars, strings as bytes."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    boxed = np.empty((), object)
+    boxed[()] = value
+    return boxed
+
+
+def sizes(vector: Any) -> tuple[int, ...]:
+    """An integer vector as a tuple of Python ints."""
+    return tuple(np.ravel(vector).tolist())
+
+
+def size_of(shape: Sequence[int]) -> int:
+    """The number of elements of a shape."""
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def check_indices(indices: Any, limit: int, name: str = "indices") -> None:
+    """IndexError, in TensorFlow's words, unless every index is in [0, limit)."""
+    if indices.size == 0 or (int(indices.min()) >= 0 and int(indices.max()) < limit):
+        return
+    bad = (indices < 0) | (indices >= limit)
+    position = np.unravel_index(int(np.argmax(bad)), bad.shape)
+    where = ",".join(map(str, position))
+    label = f"{name}[{where}]" if position else name
+    raise IndexError(f"{label} = {int(indices[position])} is not in [0, {limit})")
+
+
+def static_axis(axis: Any, rank: int) -> int:
+    """`axis` counted from the front. ValueError when it is not in [-rank, rank)."""
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis {axis} is not in [{-rank}, {rank})")
+    return int(axis) % rank
+
+
+def text(shape: TensorShape) -> str:
+    """A static shape as kernels write it: [2,?,3]."""
+    return format_shape(shape.dimensions)
+
+
+def is_concrete(*values: Any) -> bool:
+    """Whether an op on `values` runs now."""
+    return graph_for(values) is None
+
+
+def is_symbolic(value: Any) -> bool:
+    """Whether `value` is a tensor of a graph."""
+    return isinstance(value, Tensor) and not isinstance(value, EagerTensor)
+
+
+@contextlib.contextmanager
+def scope(name: str, *values: Any) -> Iterator[str | None]:
+    """A name scope in the graph that ops on `values` go to. Yields the scope's name, to give to the op that the
+    public function is known by; None where ops run eagerly."""
+    graph = graph_for(values)
+    if graph is None:
+        yield None
+    elif graph is context.state().graph:
+        with graph.name_scope(name) as full_name:
+            yield full_name
+    else:
+        with context.use_graph(graph), graph.name_scope(name) as full_name:
+            yield full_name

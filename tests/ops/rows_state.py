@@ -1,0 +1,255 @@
+"""State rows: variables, their updates, and the training ops. In a graph the variables are initialized first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tests.ops.harness import Row
+from tests.ops.inputs import Input, anything, index, nonzero, positive, values
+
+REAL = ("float32", "float64", "int32")
+FLOAT = ("float32", "float64")
+
+
+def after(tf: Any, operation: Any, result: Callable[[], Any]) -> Any:
+    """What `result` gives once `operation` has run."""
+    with tf.control_dependencies([operation] if operation is not None else []):
+        return result()
+
+
+def state_row(name: str, call: Callable[..., Any], *inputs: Input, dtypes: Sequence[str] = REAL, **common: Any) -> Row:
+    """A row whose call makes variables: it is not traced into a `tf.function`, nor differentiated from outside."""
+    return Row(
+        name, call, list(inputs), dtypes, wrt=(), function=False, initialize=True, unknown_shapes=False, **common
+    )
+
+
+def updated(method: str, *arguments: Any, **keywords: Any) -> Callable[..., Any]:
+    """A call that makes a variable of its first tensor, calls `method` with the others, and reads the variable."""
+
+    def call(tf: Any, x: Any, *tensors: Any) -> Any:
+        variable = tf.Variable(x)
+        operation = getattr(variable, method)(*tensors, *arguments, **keywords)
+        return after(tf, operation, lambda: variable.read_value())
+
+    return call
+
+
+VARIABLES = [
+    state_row(
+        "Variable",
+        lambda tf, x: [tf.Variable(x) * 2, tf.Variable(x)[1:], tf.identity(tf.Variable(x, name="v"))],
+        anything(3, 2),
+        smoke=True,
+    ),
+    state_row(
+        "Variable[operators]", lambda tf, x, y: operated(tf, tf.Variable(x), y), nonzero(3), positive(3), dtypes=FLOAT
+    ),
+    state_row("Variable.assign", updated("assign"), anything(3, 2), anything(3, 2), dtypes=(*REAL, "bool", "string")),
+    state_row("Variable.assign_add", updated("assign_add"), anything(3, 2), anything(3, 2), smoke=True),
+    state_row("Variable.assign_sub", updated("assign_sub"), anything(3, 2), anything(3, 2)),
+    state_row(
+        "Variable.scatter_nd_update",
+        updated("scatter_nd_update"),
+        anything(4, 2),
+        values([[1], [3]], "int32"),
+        anything(2, 2),
+    ),
+    state_row(
+        "Variable.scatter_nd_add",
+        updated("scatter_nd_add"),
+        anything(4, 2),
+        values([[1], [1]], "int32"),
+        anything(2, 2),
+    ),
+    state_row(
+        "Variable.scatter_nd_sub",
+        updated("scatter_nd_sub"),
+        anything(4, 2),
+        values([[1], [1]], "int32"),
+        anything(2, 2),
+    ),
+    state_row(
+        "Variable.sparse_read",
+        lambda tf, x, i: [
+            tf.Variable(x).sparse_read(i),
+            tf.gather(tf.Variable(x), i),
+            tf.Variable(x).gather_nd(i[:, None]),
+        ],
+        anything(4, 2),
+        index(4, 3),
+    ),
+    state_row("Variable.gradient", lambda tf, x: variable_gradient(tf, x), anything(3), dtypes=FLOAT),
+    state_row(
+        "Variable.gradient[gather]",
+        lambda tf, x, i: gathered_gradient(tf, x, i),
+        anything(4, 2),
+        index(4, 3),
+        dtypes=FLOAT,
+    ),
+    state_row("compat.v1.assign", lambda tf, x, y: assigned(tf, x, y), anything(3), anything(3)),
+    state_row(
+        "is_variable_initialized",
+        lambda tf, x: tf.cast(tf.compat.v1.is_variable_initialized(tf.Variable(x)), tf.int32),
+        anything(3),
+    ),
+    state_row(
+        "nn.embedding_lookup[variable]",
+        lambda tf, x, i: tf.nn.embedding_lookup(tf.Variable(x), i),
+        anything(4, 2),
+        index(4, 3),
+        dtypes=FLOAT,
+    ),
+    state_row("while_loop[variable]", lambda tf, x: counted(tf, x), anything(2), dtypes=FLOAT),
+    state_row("function[variable]", lambda tf, x, y: captured(tf, x, y), anything(2), anything(2), dtypes=FLOAT),
+]
+
+
+def operated(tf: Any, variable: Any, y: Any) -> Any:
+    return [
+        variable + y,
+        1.0 - variable,
+        variable / y,
+        -variable,
+        abs(variable),
+        variable[0],
+        variable < y,
+        tf.reduce_sum(variable),
+    ]
+
+
+def variable_gradient(tf: Any, x: Any) -> Any:
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        y = tf.sin(variable) * variable
+    return tape.gradient(y, variable)
+
+
+def gathered_gradient(tf: Any, x: Any, i: Any) -> Any:
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        y = tf.square(tf.gather(variable, i))
+    return tape.gradient(y, variable)
+
+
+def assigned(tf: Any, x: Any, y: Any) -> Any:
+    variable = tf.Variable(x)
+    first = tf.compat.v1.assign(variable, y)
+    return after(
+        tf, first, lambda: after(tf, tf.compat.v1.assign_add(variable, y), lambda: tf.compat.v1.assign_sub(variable, x))
+    )
+
+
+def counted(tf: Any, x: Any) -> Any:
+    variable = tf.Variable(x)
+    return tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * variable), (tf.constant(0), tf.ones_like(x)))[1]
+
+
+def captured(tf: Any, x: Any, y: Any) -> Any:
+    variable = tf.Variable(x)
+    return tf.function(lambda v: v * variable + 1.0)(y)
+
+
+def scattered(name: str) -> Callable[..., Any]:
+    """A call of compat.v1's scatter function on a variable."""
+
+    def call(tf: Any, x: Any, i: Any, y: Any) -> Any:
+        variable = tf.Variable(x)
+        return after(tf, getattr(tf.compat.v1, name)(variable, i, y), lambda: variable.read_value())
+
+    return call
+
+
+ROWS_OF = values([3, 0], "int32")
+SCATTERS = [
+    *(
+        state_row(f"compat.v1.scatter_{name}", scattered(f"scatter_{name}"), nonzero(4, 2), ROWS_OF, nonzero(2, 2))
+        for name in ("update", "add", "sub", "mul", "div", "max", "min")
+    ),
+    *(
+        state_row(
+            f"compat.v1.scatter_nd_{name}",
+            scattered(f"scatter_nd_{name}"),
+            nonzero(4, 2),
+            values([[3], [0]], "int32"),
+            nonzero(2, 2),
+        )
+        for name in ("update", "add", "sub")
+    ),
+    state_row("Variable.assign[slice]", lambda tf, x, y: slice_assigned(tf, x, y), anything(4), anything(2)),
+    state_row(
+        "compat.v1.count_up_to",
+        lambda tf, x: tf.compat.v1.count_up_to(tf.Variable(x), 5),
+        values(2),
+        dtypes=("int32", "int64"),
+    ),
+]
+
+
+def slice_assigned(tf: Any, x: Any, y: Any) -> Any:
+    variable = tf.Variable(x)
+    return after(tf, variable[1:3].assign(y), lambda: variable.read_value())
+
+
+def trained(make: Callable[[Any], Any], sparse: bool = False) -> Callable[..., Any]:
+    """Two steps of an optimizer on one variable, with gradients given."""
+
+    def call(tf: Any, x: Any, g: Any, h: Any) -> Any:
+        variable = tf.Variable(x)
+        optimizer = make(tf.compat.v1.train)
+        first, second = (_slices(tf, part) if sparse else part for part in (g, h))
+        step = optimizer.apply_gradients([(first, variable)])
+        step = after(tf, step, lambda: optimizer.apply_gradients([(second, variable)]))
+        return after(tf, step, lambda: variable.read_value())
+
+    return call
+
+
+def _slices(tf: Any, x: Any) -> Any:
+    """The first two rows of x, as a gradient of the rows 2 and 0."""
+    return tf.IndexedSlices(x[:2], tf.constant([2, 0]), tf.constant([3, 2]))
+
+
+OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+    "GradientDescent": lambda train: train.GradientDescentOptimizer(0.1),
+    "Momentum": lambda train: train.MomentumOptimizer(0.1, 0.9),
+    "Momentum,nesterov": lambda train: train.MomentumOptimizer(0.1, 0.9, use_nesterov=True),
+    "Adam": lambda train: train.AdamOptimizer(0.1),
+    "Adagrad": lambda train: train.AdagradOptimizer(0.1),
+    "Adadelta": lambda train: train.AdadeltaOptimizer(0.1),
+    "RMSProp": lambda train: train.RMSPropOptimizer(0.1, momentum=0.5),
+    "RMSProp,centered": lambda train: train.RMSPropOptimizer(0.1, centered=True),
+    "Ftrl": lambda train: train.FtrlOptimizer(0.1, l1_regularization_strength=0.01, l2_regularization_strength=0.02),
+    "Ftrl,shrinkage": lambda train: train.FtrlOptimizer(0.1, l2_shrinkage_regularization_strength=0.1),
+    "ProximalGradientDescent": lambda train: train.ProximalGradientDescentOptimizer(0.1, 0.05, 0.02),
+    "ProximalAdagrad": lambda train: train.ProximalAdagradOptimizer(0.1, 0.1, 0.05, 0.02),
+}
+TRAINING = [
+    *(
+        state_row(
+            f"compat.v1.train.{name}",
+            trained(make),
+            nonzero(3, 2),
+            anything(3, 2),
+            anything(3, 2),
+            dtypes=FLOAT,
+            tolerance=4,
+        )
+        for name, make in OPTIMIZERS.items()
+    ),
+    *(
+        state_row(
+            f"compat.v1.train.{name}[sparse]",
+            trained(make, sparse=True),
+            nonzero(3, 2),
+            anything(3, 2),
+            anything(3, 2),
+            dtypes=FLOAT,
+            tolerance=4,
+        )
+        for name, make in OPTIMIZERS.items()
+    ),
+]
+
+ROWS = [*VARIABLES, *SCATTERS, *TRAINING]
