@@ -47,11 +47,8 @@ def record_static(row: Row, dtype: str, variants: Sequence[str], notes: list[str
     for variant in variants if row.graph else ():
         shapes[variant] = {}
         for label in ("known", "unknown") if row.unknown_shapes else ("known",):
-            graph = tf.Graph()
             try:
-                with graph.as_default():
-                    feeds = harness.placeholders(tf, row.arrays(variant, dtype), label == "unknown")
-                    outputs = harness.flatten(row.call(tf, *feeds))
+                graph, _, outputs, _ = harness.forward_graph(tf, row, row.arrays(variant, dtype), label == "unknown")
             except Exception as error:
                 notes.append(f"graph {variant} {label}: {_first_line(error)}")
                 continue

@@ -98,7 +98,13 @@ def _data_folder() -> Path:
 
 # ---- the table --------------------------------------------------------------------------------------------------
 
-ENGINE = Flag("engine", "RILLET_ENGINE", lambda: "reference", _choice("reference"), "the engine that computes")
+ENGINE = Flag(
+    "engine",
+    "RILLET_ENGINE",
+    lambda: "blockwise",
+    _choice("blockwise", "reference"),
+    "the engine that runs graphs: blockwise (fused, on threads) or reference (one kernel after the other)",
+)
 THREADS = Flag("threads", "RILLET_THREADS", _processors, _count(1), "how many threads may compute at once")
 DEBUG = Flag("debug", "RILLET_DEBUG", lambda: 0, _count(0), "how much rillet tells of its work on stderr; 0 is nothing")
 CACHE = Flag("cache", "RILLET_CACHE", _cache_folder, _folder, "the folder that keeps what was compiled")

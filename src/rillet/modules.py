@@ -1,9 +1,26 @@
 """Imports every module that defines ops or public names, in the order of the layers. Importing it fills the tables."""
 
 from rillet.core import execution as _execution
-from rillet.engines.reference import ReferenceEngine as _ReferenceEngine
-from rillet.ops import call, cast, constants, creation, elementwise, matmul, operators, reduce, shape, state
+from rillet.config import ENGINE as _ENGINE
+from rillet.engines import blockwise as _blockwise
+from rillet.engines import reference as _reference
+from rillet.ops import (
+    activations,
+    bias,
+    call,
+    cast,
+    constants,
+    creation,
+    elementwise,
+    join,
+    matmul,
+    operators,
+    reduce,
+    shape,
+    state,
+)
 from rillet.autodiff import backprop, calls, gradients, tape
 from rillet.frontend import collections, function, public, session, variable
 
-_execution.set_eager_engine(_ReferenceEngine())
+_ENGINES = {"blockwise": _blockwise.BlockwiseEngine, "reference": _reference.ReferenceEngine}
+_execution.set_eager_engine(_ENGINES[_ENGINE.value]())

@@ -67,7 +67,8 @@ class Row:
       tolerance: factor on the usual tolerances; gradient_tolerance likewise for gradients.
       float_variants: variants run only for floating (and complex) dtypes.
       indexed_slices: inputs whose gradient must arrive as IndexedSlices.
-      graph, unknown_shapes, function: whether the row is run in a graph, with unknown shapes, in a `tf.function`.
+      eager, graph, unknown_shapes, function: whether the row is run eagerly, in a graph, with unknown shapes, in a
+        `tf.function`. What is not run eagerly is run in a graph instead.
       initialize: whether a graph's variables must be initialized before the outputs are fetched.
       errors: bad calls of the same function.
       smoke: part of the quick subset.
@@ -87,6 +88,7 @@ class Row:
     float_variants: Sequence[str] = ("special",)
     indexed_slices: Sequence[int] = ()
     unknown_shapes: bool = True
+    eager: bool = True
     graph: bool = True
     function: bool = True
     initialize: bool = False
@@ -218,6 +220,8 @@ def constants(tf: Any, arrays: Iterable[Array]) -> list[Any]:
 
 
 def run_eager(tf: Any, row: Row, arrays: Sequence[Array]) -> list[Array]:
+    if not row.eager:
+        return run_graph(tf, row, arrays, unknown=False)[0]
     return [to_array(output) for output in flatten(row.call(tf, *constants(tf, arrays)))]
 
 
@@ -239,15 +243,21 @@ def static_shape(tensor: Any) -> list[int | None] | None:
     return None if shape.rank is None else list(shape.as_list())
 
 
-def run_graph(
-    tf: Any, row: Row, arrays: Sequence[Array], unknown: bool
-) -> tuple[list[Array], list[list[int | None] | None]]:
-    """The values fetched from a graph that is fed through placeholders, and the shapes inferred for them."""
+def forward_graph(tf: Any, row: Row, arrays: Sequence[Array], unknown: bool) -> tuple[Any, list[Any], list[Any], Any]:
+    """A graph of the row: the graph, its placeholders, the outputs, the initializer."""
     graph = tf.Graph()
     with graph.as_default():
         feeds = placeholders(tf, arrays, unknown)
         outputs = flatten(row.call(tf, *feeds))
         initializer = tf.compat.v1.global_variables_initializer() if row.initialize else None
+    return graph, feeds, outputs, initializer
+
+
+def run_graph(
+    tf: Any, row: Row, arrays: Sequence[Array], unknown: bool
+) -> tuple[list[Array], list[list[int | None] | None]]:
+    """The values fetched from a graph that is fed through placeholders, and the shapes inferred for them."""
+    graph, feeds, outputs, initializer = forward_graph(tf, row, arrays, unknown)
     feed_dict = dict(zip([feed.name for feed in feeds], arrays, strict=True))
     with tf.compat.v1.Session(graph=graph) as session:
         if initializer is not None:
@@ -291,15 +301,21 @@ def run_tape(tf: Any, row: Row, variant: str, arrays: Sequence[Array]) -> list[A
 
 
 def gradient_graph(
-    tf: Any, row: Row, variant: str, arrays: Sequence[Array], shapes: Sequence[tuple[Shape, str]]
+    tf: Any, row: Row, variant: str, arrays: Sequence[Array], shapes: Sequence[tuple[Shape, str]] | None = None
 ) -> tuple[Any, list[Any], list[Any], Any]:
-    """A graph of the row's gradients: the graph, its placeholders, the dense gradients or None, the initializer."""
+    """A graph of the row's gradients: the graph, its placeholders, the dense gradients or None, the initializer.
+
+    `shapes` are those of the outputs, for the weights of `run_tape`; without them all weights are one.
+    """
     graph = tf.Graph()
     with graph.as_default():
         feeds = placeholders(tf, arrays, unknown=False)
         targets = _targets(flatten(row.call(tf, *feeds)))
-        floating = [pair for pair in shapes if is_differentiable_dtype(pair[1])]
-        weights = constants(tf, output_weights(row, variant, floating))
+        if shapes is None:
+            weights = [tf.ones_like(target) for target in targets]
+        else:
+            floating = [pair for pair in shapes if is_differentiable_dtype(pair[1])]
+            weights = constants(tf, output_weights(row, variant, floating))
         sources = [feeds[position] for position in row.differentiated()]
         gradients = tf.compat.v1.gradients(targets, sources, grad_ys=weights)
         dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]

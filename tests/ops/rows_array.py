@@ -444,7 +444,16 @@ JOINS = [
         [anything(3), anything(2), anything(2)],
         ("float32", "float64"),
     ),
-    Row("parallel_stack", lambda tf, x, y: tf.stack([x, y, x], axis=2), [anything(2, 2), anything(2, 2)], PAIR),
+    Row(
+        "parallel_stack",
+        lambda tf, x, y: tf.parallel_stack([x, y, x]),
+        [anything(2, 2), anything(2, 2)],
+        PAIR,
+        wrt=(),
+        eager=False,
+        unknown_shapes=False,
+        function=False,
+    ),
     Row(
         "raw_ops.Concat",
         lambda tf, x, y: tf.raw_ops.Concat(concat_dim=1, values=[x, y]),

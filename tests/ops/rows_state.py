@@ -25,13 +25,25 @@ def state_row(name: str, call: Callable[..., Any], *inputs: Input, dtypes: Seque
     )
 
 
-def updated(method: str, *arguments: Any, **keywords: Any) -> Callable[..., Any]:
+def resource(tf: Any, x: Any) -> Any:
+    """A variable as TensorFlow 2 makes it."""
+    return tf.Variable(x)
+
+
+def reference(tf: Any, x: Any) -> Any:
+    """A variable as TensorFlow 1 makes it: in a graph an edge that carries the variable itself."""
+    return tf.compat.v1.Variable(x, use_resource=False)
+
+
+KINDS: dict[str, Callable[..., Any]] = {"": resource, "[ref]": reference}
+
+
+def updated(method: str, make: Callable[..., Any] = resource) -> Callable[..., Any]:
     """A call that makes a variable of its first tensor, calls `method` with the others, and reads the variable."""
 
     def call(tf: Any, x: Any, *tensors: Any) -> Any:
-        variable = tf.Variable(x)
-        operation = getattr(variable, method)(*tensors, *arguments, **keywords)
-        return after(tf, operation, lambda: variable.read_value())
+        variable = make(tf, x)
+        return after(tf, getattr(variable, method)(*tensors), lambda: variable.read_value())
 
     return call
 
@@ -88,11 +100,29 @@ VARIABLES = [
         index(4, 3),
         dtypes=FLOAT,
     ),
-    state_row("compat.v1.assign", lambda tf, x, y: assigned(tf, x, y), anything(3), anything(3)),
+    *(
+        state_row(
+            f"compat.v1.assign{label}", lambda tf, x, y, make=make: assigned(tf, make, x, y), anything(3), anything(3)
+        )
+        for label, make in KINDS.items()
+    ),
+    *(
+        state_row(f"Variable.assign_sub{label}", updated("assign_sub", make), anything(3), anything(3))
+        for label, make in KINDS.items()
+        if label
+    ),
+    *(
+        state_row(
+            f"compat.v1.is_variable_initialized{label}",
+            lambda tf, x, make=make: tf.compat.v1.is_variable_initialized(make(tf, x)),
+            anything(3),
+        )
+        for label, make in KINDS.items()
+    ),
     state_row(
-        "is_variable_initialized",
-        lambda tf, x: tf.cast(tf.compat.v1.is_variable_initialized(tf.Variable(x)), tf.int32),
-        anything(3),
+        "Variable[ref]",
+        lambda tf, x: [reference(tf, x) * 2, reference(tf, x)[1:], tf.identity(reference(tf, x))],
+        anything(3, 2),
     ),
     state_row(
         "nn.embedding_lookup[variable]",
@@ -133,12 +163,12 @@ def gathered_gradient(tf: Any, x: Any, i: Any) -> Any:
     return tape.gradient(y, variable)
 
 
-def assigned(tf: Any, x: Any, y: Any) -> Any:
-    variable = tf.Variable(x)
-    first = tf.compat.v1.assign(variable, y)
-    return after(
-        tf, first, lambda: after(tf, tf.compat.v1.assign_add(variable, y), lambda: tf.compat.v1.assign_sub(variable, x))
-    )
+def assigned(tf: Any, make: Callable[..., Any], x: Any, y: Any) -> Any:
+    """x, then y, then y added, then x taken away."""
+    variable = make(tf, x)
+    step = tf.compat.v1.assign(variable, y)
+    step = after(tf, step, lambda: tf.compat.v1.assign_add(variable, y))
+    return after(tf, step, lambda: tf.compat.v1.assign_sub(variable, x))
 
 
 def counted(tf: Any, x: Any) -> Any:
@@ -151,38 +181,41 @@ def captured(tf: Any, x: Any, y: Any) -> Any:
     return tf.function(lambda v: v * variable + 1.0)(y)
 
 
-def scattered(name: str) -> Callable[..., Any]:
+def scattered(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
     """A call of compat.v1's scatter function on a variable."""
 
     def call(tf: Any, x: Any, i: Any, y: Any) -> Any:
-        variable = tf.Variable(x)
+        variable = make(tf, x)
         return after(tf, getattr(tf.compat.v1, name)(variable, i, y), lambda: variable.read_value())
 
     return call
 
 
-ROWS_OF = values([3, 0], "int32")
+def scatter_rows(name: str, ids: Any) -> list[Row]:
+    """Rows of a scatter function on variables of both kinds."""
+    indices = values(ids, "int32")
+    return [
+        state_row(f"compat.v1.{name}{label}", scattered(name, make), nonzero(4, 2), indices, nonzero(2, 2))
+        for label, make in KINDS.items()
+    ]
+
+
 SCATTERS = [
     *(
-        state_row(f"compat.v1.scatter_{name}", scattered(f"scatter_{name}"), nonzero(4, 2), ROWS_OF, nonzero(2, 2))
+        row
         for name in ("update", "add", "sub", "mul", "div", "max", "min")
+        for row in scatter_rows(f"scatter_{name}", [3, 0])
     ),
+    *(row for name in ("update", "add", "sub") for row in scatter_rows(f"scatter_nd_{name}", [[3], [0]])),
+    state_row("Variable.assign[slice]", lambda tf, x, y: slice_assigned(tf, x, y), anything(4), anything(2)),
     *(
         state_row(
-            f"compat.v1.scatter_nd_{name}",
-            scattered(f"scatter_nd_{name}"),
-            nonzero(4, 2),
-            values([[3], [0]], "int32"),
-            nonzero(2, 2),
+            f"compat.v1.count_up_to{label}",
+            lambda tf, x, make=make: tf.compat.v1.count_up_to(make(tf, x), 5),
+            values(2),
+            dtypes=("int32", "int64"),
         )
-        for name in ("update", "add", "sub")
-    ),
-    state_row("Variable.assign[slice]", lambda tf, x, y: slice_assigned(tf, x, y), anything(4), anything(2)),
-    state_row(
-        "compat.v1.count_up_to",
-        lambda tf, x: tf.compat.v1.count_up_to(tf.Variable(x), 5),
-        values(2),
-        dtypes=("int32", "int64"),
+        for label, make in KINDS.items()
     ),
 ]
 
@@ -192,16 +225,17 @@ def slice_assigned(tf: Any, x: Any, y: Any) -> Any:
     return after(tf, variable[1:3].assign(y), lambda: variable.read_value())
 
 
-def trained(make: Callable[[Any], Any], sparse: bool = False) -> Callable[..., Any]:
-    """Two steps of an optimizer on one variable, with gradients given."""
+def trained(make: Callable[[Any], Any], kind: Callable[..., Any], sparse: bool = False) -> Callable[..., Any]:
+    """Two steps of an optimizer on one variable with gradients given: the variable, and the optimizer's slots."""
 
     def call(tf: Any, x: Any, g: Any, h: Any) -> Any:
-        variable = tf.Variable(x)
+        variable = kind(tf, x)
         optimizer = make(tf.compat.v1.train)
         first, second = (_slices(tf, part) if sparse else part for part in (g, h))
         step = optimizer.apply_gradients([(first, variable)])
         step = after(tf, step, lambda: optimizer.apply_gradients([(second, variable)]))
-        return after(tf, step, lambda: variable.read_value())
+        slots = [optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()]
+        return after(tf, step, lambda: [tf.identity(state) for state in (variable, *slots)])
 
     return call
 
@@ -226,30 +260,18 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "ProximalAdagrad": lambda train: train.ProximalAdagradOptimizer(0.1, 0.1, 0.05, 0.02),
 }
 TRAINING = [
-    *(
-        state_row(
-            f"compat.v1.train.{name}",
-            trained(make),
-            nonzero(3, 2),
-            anything(3, 2),
-            anything(3, 2),
-            dtypes=FLOAT,
-            tolerance=4,
-        )
-        for name, make in OPTIMIZERS.items()
-    ),
-    *(
-        state_row(
-            f"compat.v1.train.{name}[sparse]",
-            trained(make, sparse=True),
-            nonzero(3, 2),
-            anything(3, 2),
-            anything(3, 2),
-            dtypes=FLOAT,
-            tolerance=4,
-        )
-        for name, make in OPTIMIZERS.items()
-    ),
+    state_row(
+        f"compat.v1.train.{name}{label}{'[sparse]' if sparse else ''}",
+        trained(make, kind, sparse),
+        nonzero(3, 2),
+        anything(3, 2),
+        anything(3, 2),
+        dtypes=FLOAT,
+        tolerance=4,
+    )
+    for name, make in OPTIMIZERS.items()
+    for label, kind in KINDS.items()
+    for sparse in (False, True)
 ]
 
 ROWS = [*VARIABLES, *SCATTERS, *TRAINING]

@@ -107,11 +107,8 @@ def _input_gradients(operation: Operation, flowing: list[Any], gate: bool) -> It
             f"No gradient defined for operation '{operation.name}' (op type: {operation.type}). "
             "In general every operation must have an associated `@tf.RegisterGradient` for correct autodiff."
         )
+    _fill_in_zeros(operation, flowing, rule)
     with _scope(operation):
-        takes_none = getattr(rule, "takes_none", False)
-        for index, (tensor, gradient) in enumerate(zip(operation.outputs, flowing, strict=True)):
-            if gradient is None and not takes_none and (tensor.dtype.is_floating or tensor.dtype.is_complex):
-                flowing[index] = apply_op(REGISTRY["ZerosLike"], (tensor,))
         result = rule(operation, *flowing)
         if isinstance(result, IndexedSlices) or not isinstance(result, (list, tuple)):
             result = [result]
@@ -125,6 +122,19 @@ def _input_gradients(operation: Operation, flowing: list[Any], gate: bool) -> It
     for tensor, gradient in zip(operation.inputs, result, strict=True):
         if gradient is not None and is_differentiable(tensor.dtype):
             yield tensor, _adopt_shape(tensor, gradient)
+
+
+def _fill_in_zeros(operation: Operation, flowing: list[Any], rule: Any) -> None:
+    """The gradient of an output that nobody reads is zero. A rule may say that it takes None instead: always
+    (`takes_none`), or only where ops run now (`takes_none_eagerly`: a node costs nothing, and TensorFlow's graphs have it).
+    """
+    if None not in flowing or getattr(rule, "takes_none", False):
+        return
+    if operation.graph is None and getattr(rule, "takes_none_eagerly", False):
+        return
+    for index, (tensor, gradient) in enumerate(zip(operation.outputs, flowing, strict=True)):
+        if gradient is None and (tensor.dtype.is_floating or tensor.dtype.is_complex):
+            flowing[index] = apply_op(REGISTRY["ZerosLike"], (tensor,), name="zeros_like")
 
 
 def _adopt_shape(tensor: Tensor, gradient: Any) -> Any:

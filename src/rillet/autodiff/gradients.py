@@ -27,7 +27,7 @@ def _symbolic(value: Any, role: str) -> Tensor:
         raise RuntimeError(
             "tf.gradients is not supported when eager execution is enabled. Use tf.GradientTape instead."
         )
-    return tensor
+    return tensor  # type: ignore[no-any-return]
 
 
 @public(v2=["gradients"])

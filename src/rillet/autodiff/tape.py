@@ -290,4 +290,4 @@ def _source_tensor(source: Any) -> Tensor:
     graph = context.state().graph
     if graph is not None and not (isinstance(tensor, EagerTensor) and tensor.dtype is not dtypes.resource):
         return graph.capture(tensor)
-    return tensor
+    return tensor  # type: ignore[no-any-return]

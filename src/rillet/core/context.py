@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 class Recorder(Protocol):
-    """Somebody who wants to know which ops ran: a gradient tape, a forward accumulator."""
+    """Somebody who wants to know which ops ran: a gradient tape, a forward accumulator.
+
+    higher_order: gradients of recorded operations may be differentiated again.
+    """
+
+    higher_order: bool
 
     def wants(self, inputs: tuple[Tensor, ...]) -> bool: ...
 
@@ -91,7 +96,7 @@ def global_default_graph() -> Graph:
 
 
 def set_graph_factory(make_graph: Callable[[], Graph]) -> None:
-    _Process.make_graph = staticmethod(make_graph)  # type: ignore[assignment]
+    _Process.make_graph = staticmethod(make_graph)
 
 
 def reset_default_graph() -> None:
@@ -156,6 +161,43 @@ def remove_recorder(recorder: Recorder) -> None:
     current = _LOCAL.state
     current.recorders = tuple(other for other in current.recorders if other is not recorder)
     current.refresh()
+
+
+class _VariableWatcher:
+    """Keeps which variables were read; wants to know of no operation."""
+
+    higher_order = False
+
+    def __init__(self) -> None:
+        self.variables: dict[int, Any] = {}
+
+    def wants(self, inputs: tuple[Tensor, ...]) -> bool:
+        return False
+
+    def record(self, operation: Operation) -> None:
+        raise AssertionError("this recorder wants no operation")
+
+    def variable_accessed(self, variable: Any) -> None:
+        self.variables.setdefault(id(variable), variable)
+
+
+@contextlib.contextmanager
+def recording_variables_only() -> Iterator[dict[int, Any]]:
+    """Tapes and accumulators of this thread see no operation that runs inside; afterwards they are told which variables
+    were read. Yields those, by id. (The body of a branch is traced so: what is recorded is the branch as a whole.)"""
+    current = _LOCAL.state
+    saved = current.recorders
+    watcher = _VariableWatcher()
+    current.recorders = (watcher,)
+    current.refresh()
+    try:
+        yield watcher.variables
+    finally:
+        current.recorders = saved
+        current.refresh()
+    for recorder in saved:
+        for variable in watcher.variables.values():
+            recorder.variable_accessed(variable)
 
 
 @contextlib.contextmanager

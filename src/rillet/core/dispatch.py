@@ -205,6 +205,7 @@ def _as_result(definition: OpDef, outputs: list[Any], operation: Operation | Non
 def quick_binary(definition: OpDef, slow: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """`slow`, an operator method, with a short path for two concrete tensors of one dtype that nobody records."""
     kernel = definition.reference
+    assert kernel is not None
     local = context._LOCAL
     get_frame = sys._getframe
     makes_bool = definition.signature.outputs[0].dtype is dtypes.bool

@@ -248,7 +248,7 @@ class Graph:
 
     def _add_control_dependencies(self, operation: Operation) -> None:
         # an input made inside the block already waits for it
-        input_operations = {tensor.op for tensor in operation.inputs}
+        input_operations = {tensor.op for tensor in operation.inputs}  # type: ignore[attr-defined]
         active: list[_ControlDependencies] = []
         for block in self._scopes.control:
             if block is None:

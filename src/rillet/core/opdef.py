@@ -97,6 +97,7 @@ class OpDef:
         "__dict__",
         "attributes_text",
         "decompose",
+        "elementwise",
         "fold",
         "gradient",
         "is_stateful",
@@ -122,6 +123,7 @@ class OpDef:
         is_stateful: bool,
         fold: Callable[[Operation], Any] | None,
         shape_value: Callable[[Operation], Any] | None,
+        elementwise: bool,
     ) -> None:
         self.name = name
         self.signature_text = signature
@@ -133,6 +135,7 @@ class OpDef:
         self.is_stateful = is_stateful
         self.fold = fold
         self.shape_value = shape_value
+        self.elementwise = elementwise
         self.keyword_names = _keyword_only(reference)
         self.kernel_needs_context = "context" in self.keyword_names
         self.kernel_attributes = tuple(name for name in self.keyword_names if name not in ("context", "node"))
@@ -186,11 +189,13 @@ def define(
     is_stateful: bool = False,
     fold: Callable[[Operation], Any] | None = None,
     shape_value: Callable[[Operation], Any] | None = None,
+    elementwise: bool = False,
 ) -> OpDef:
     """Registers an op and returns its definition.
 
     signature: "x: T, y: T -> z: T"; an input "values: N*T" is a list, "inputs: Tin..." a list of mixed types,
-        "ref: Ref(T)" takes a variable itself, not its value.
+        "ref: Ref(T)" takes a variable itself, not its value; "args: Ref(Tin...)" takes those among its inputs that are
+        variables themselves.
     attributes: "T: numeric, axis: index = int32, keep_dims: bool = False, k: int"; a type attribute may name a group
         (see TYPE_GROUPS) or list dtypes: "T: {float32, float64}".
     reference: the NumPy kernel. Keyword-only parameters receive attributes of the same name; `context` receives the
@@ -203,9 +208,10 @@ def define(
         (An op whose inputs are constants is folded by its reference kernel; that needs no rule.)
     shape_value: given the Operation, the TensorShape that its output, read as a shape vector, is known to be; for ops
         that assemble shapes, where single entries may stay unknown.
+    elementwise: each output element depends on the input elements at its own (broadcast) place alone: such ops fuse.
     """
     definition = OpDef(
-        name, signature, attributes, reference, decompose, shape, gradient, is_stateful, fold, shape_value
+        name, signature, attributes, reference, decompose, shape, gradient, is_stateful, fold, shape_value, elementwise
     )
     if REGISTRY.setdefault(name, definition) is not definition:
         raise ValueError(f"op {name} is defined twice")
@@ -248,7 +254,7 @@ def _argument(attributes: dict[str, Attribute], text: str) -> Argument:
     if is_ref:
         kind = kind[4:-1]
     if kind.endswith("..."):
-        return Argument(name, type_list_attr=kind[:-3])
+        return Argument(name, type_list_attr=kind[:-3], is_ref=is_ref)
     number = None
     if "*" in kind:
         number, kind = (part.strip() for part in kind.split("*"))
@@ -281,7 +287,7 @@ def _default(kind: str, text: str) -> Any:
         return None
     readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": lambda word: word == "True"}
     if kind.startswith("list("):
-        read = readers.get(kind[5:-1], dtypes.as_dtype)
+        read: Callable[[str], Any] = readers.get(kind[5:-1], dtypes.as_dtype)
         return tuple(read(part) for part in _split(text.strip("[]")))
     return readers[kind](text)
 

@@ -33,6 +33,9 @@ def _fold(tensor: SymbolicTensor) -> Any:
         value = definition.fold(operation)
         if value is not None or not operation.inputs:
             return value
+    outside = tensor.__dict__.get("_outside")
+    if outside is not None:
+        return constant_value(outside) if _is_small(outside) else None
     if definition.is_stateful or definition.reference is None or definition.kernel_needs_context or not operation.inputs:
         return None
     if not all(_is_small(source) for source in (*operation.inputs, *operation.outputs)):
@@ -61,6 +64,8 @@ def constant_value_as_shape(tensor: Any) -> TensorShape:
     if value is not None:
         return TensorShape([None if size < 0 else int(size) for size in np.ravel(value)])
     if isinstance(tensor, SymbolicTensor):
+        if "_outside" in tensor.__dict__:
+            return constant_value_as_shape(tensor.__dict__["_outside"])
         rule = tensor.op.definition.shape_value
         known = rule(tensor.op) if rule is not None else None
         if known is not None:

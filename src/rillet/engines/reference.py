@@ -9,6 +9,7 @@ import numpy as np
 
 from rillet import errors
 from rillet.core import dispatch, opdef
+from rillet.core.dtypes import DType
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel
 from rillet.core.function import Function, decomposition
 from rillet.core.graph import Operation
@@ -30,17 +31,29 @@ def dereference(value: Any) -> Any:
     return value
 
 
-class _Step:
-    """One operation, ready to run: kernel, where its inputs lie, where its outputs go, what dies after it."""
+class Step:
+    """One kernel, ready to run: where its inputs lie, where its outputs go, what dies after it.
 
-    __slots__ = ("dead", "dtypes", "inputs", "kernel", "operation", "outputs")
+    `operation` is what an error is reported for; `members` are the operations that the kernel consists of.
+    """
 
-    def __init__(self, operation: Operation, kernel: Callable[..., Any], inputs: tuple[int, ...], outputs: tuple[int, ...]):
+    __slots__ = ("dead", "dtypes", "inputs", "kernel", "members", "operation", "outputs")
+
+    def __init__(
+        self,
+        operation: Operation,
+        kernel: Callable[..., Any],
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        dtypes: Sequence[DType],
+        members: Sequence[Operation],
+    ) -> None:
         self.operation = operation
         self.kernel = kernel
         self.inputs = inputs
         self.outputs = outputs
-        self.dtypes = opdef.argument_dtypes(operation.definition.signature.outputs, operation.attrs)
+        self.dtypes = dtypes
+        self.members = members
         self.dead: tuple[int, ...] = ()
 
 
@@ -51,7 +64,8 @@ class ReferenceExecutable:
         self._slots: dict[int, int] = {}
         self._template: list[Any] = []
         self._inputs = [self._slot(tensor) for tensor in function.inputs]
-        self._steps: list[_Step] = []
+        self._given = {id(tensor) for tensor in function.inputs}
+        self._steps: list[Step] = []
         for operation in function.operations:
             self._add(operation, context)
         self._outputs = [self._slot(tensor) for tensor in function.outputs]
@@ -67,15 +81,17 @@ class ReferenceExecutable:
 
     def _add(self, operation: Operation, context: ExecutionContext) -> None:
         outputs = tuple(
-            -1 if id(tensor) in self._slots else self._slot(tensor) for tensor in operation.outputs  # -1: it is fed
+            -1 if id(tensor) in self._given else self._slot(tensor) for tensor in operation.outputs  # -1: it is fed
         )
         if not operation.inputs and operation.definition.fold is not None:
             value = operation.definition.fold(operation)
             if value is not None:
-                self._template[outputs[0]] = value
+                if outputs[0] >= 0:
+                    self._template[outputs[0]] = value
                 return
         inputs = tuple(self._slot(tensor) for tensor in operation.inputs)
-        self._steps.append(_Step(operation, _kernel_of(operation, context), inputs, outputs))
+        dtypes = opdef.argument_dtypes(operation.definition.signature.outputs, operation.attrs)
+        self._steps.append(Step(operation, kernel_of(operation, context), inputs, outputs, dtypes, [operation]))
 
     def _release_early(self) -> None:
         """Values are dropped after their last use, so that peak memory is what the program needs."""
@@ -86,31 +102,49 @@ class ReferenceExecutable:
             kept.update(step.dead)
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        values = self._start(arrays)
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                self._run_step(step, values)
+        return self._finish(values)
+
+    def _start(self, arrays: Sequence[Any]) -> list[Any]:
         values = self._template.copy()
         for slot, array in zip(self._inputs, arrays, strict=True):
             values[slot] = array
-        with np.errstate(all="ignore"):
-            for step in self._steps:
-                inputs = [values[slot] for slot in step.inputs]
-                try:
-                    result = step.kernel(*inputs)
-                except (OpError, ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
-                    raise _located(step.operation, inputs, error) from error
-                outputs = step.outputs
-                if len(outputs) == 1 and not isinstance(result, (tuple, list)):
-                    result = (result,)
-                for slot, dtype, array in zip(outputs, step.dtypes, result if outputs else (), strict=True):
-                    if slot >= 0:
-                        values[slot] = dispatch.as_declared(array, dtype)
-                for slot in step.dead:
-                    values[slot] = None
+        return values
+
+    def _run_step(self, step: Step, values: list[Any], keep: bool = False) -> None:
+        inputs = [values[slot] for slot in step.inputs]
+        try:
+            result = step.kernel(*inputs)
+        except (OpError, ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+            raise self._explained(step, inputs, error) from error
+        outputs = step.outputs
+        if len(outputs) == 1:
+            if isinstance(result, (tuple, list)):
+                (result,) = result
+            if outputs[0] >= 0:
+                values[outputs[0]] = dispatch.as_declared(result, step.dtypes[0])
+        elif outputs:
+            for slot, dtype, array in zip(outputs, step.dtypes, result, strict=True):
+                if slot >= 0:
+                    values[slot] = dispatch.as_declared(array, dtype)
+        if not keep:
+            for slot in step.dead:
+                values[slot] = None
+
+    def _finish(self, values: list[Any]) -> list[Any]:
         return [
             dereference(values[slot]) if read else values[slot]
             for slot, read in zip(self._outputs, self._reads, strict=True)
         ]
 
+    def _explained(self, step: Step, inputs: Sequence[Any], error: Exception) -> OpError:
+        return located(step.operation, inputs, error)
 
-def _kernel_of(operation: Operation, context: ExecutionContext) -> Callable[..., Any]:
+
+def kernel_of(operation: Operation, context: ExecutionContext) -> Callable[..., Any]:
     definition = operation.definition
     if definition.reference is None:
         body = context.executable(decomposition(operation))
@@ -143,7 +177,7 @@ def _takes_reference(operation: Operation) -> list[bool]:
     return flags
 
 
-def _located(operation: Operation, inputs: Sequence[Any], error: Exception) -> OpError:
+def located(operation: Operation, inputs: Sequence[Any], error: Exception) -> OpError:
     """The error with the operation's name and the line that made it."""
     if isinstance(error, OpError):
         if error.op is not None:

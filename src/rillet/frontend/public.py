@@ -6,13 +6,18 @@ import contextlib
 from typing import Any
 
 from rillet import errors
-from rillet.core import context, dispatch, dtypes, nest, shapes
+from rillet.core import context, dispatch, dtypes, nest, printer, shapes
 from rillet.core.export import export, public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
 from rillet.core.tensor import Equality, Tensor
 from rillet.frontend.variable import VariableDefaults
 
+Graph.as_graph_def = lambda self, from_version=None, add_shapes=False: printer.graph_def(self)  # type: ignore[attr-defined]
+Operation.node_def = property(printer.node_def)  # type: ignore[attr-defined]
+export(printer.GraphDef, v1=["GraphDef"])
+export(printer.NodeDef, v1=["NodeDef"])
+export(printer.AttrValue, v1=["AttrValue"])
 export(Graph, "Graph")
 export(Operation, "Operation")
 export(Tensor, "Tensor")

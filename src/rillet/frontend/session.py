@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rillet.compiler.fuse import Plan, plan
 from rillet.core import context, dtypes, nest
 from rillet.core.execution import ExecutionContext, Executable, VariableState, eager_context
 from rillet.core.export import public
@@ -241,6 +242,13 @@ class BaseSession:
             return request.run([feed_array(tensor, value) for tensor, value in zip(tensors, values, strict=True)])
 
         return call
+
+    def plan(self, fetches: Any, feeds: Sequence[Any] = ()) -> Plan:
+        """How run(fetches) would run with these tensors fed: which operations, fused into which kernels. Print it."""
+        self._check_open()
+        tensors = [self._graph.as_graph_element(key, allow_operation=False) for key in feeds]
+        request = _Request(self, fetches, tensors, compile=False)
+        return plan(Function.cut("session_run", tensors, request.outputs, request.targets, self._graph))
 
     def partial_run_setup(self, fetches: Any, feeds: Any = None) -> str:
         """Begins a run that is fed and fetched in several steps. Returns its handle."""

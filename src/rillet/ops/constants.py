@@ -114,7 +114,7 @@ def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Any:
 
 define(
     "PlaceholderWithDefault", "input: dtype -> output: dtype", "dtype: type, shape: shape",
-    reference=lambda value: value,
+    reference=lambda value, *, context: value,  # it wants the context: then nobody takes the default for the value
     shape=lambda op: op.attrs["shape"],
     gradient=lambda op, dy: [dy],
 )  # fmt: skip

@@ -5,20 +5,22 @@ Each maker registers the op and returns its public function.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rillet.core import context, dtypes
-from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
 from rillet.core.export import export
-from rillet.core.graph import Operation
+from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, OpDef, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value
 from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError, format_shape
+from rillet.ops.arguments import renamed
 
 # ---- static inference -----------------------------------------------------------------------------------------------
 
@@ -112,6 +114,7 @@ def unary(
         reference=kernel,
         shape=same_shape,
         gradient=gradient,
+        elementwise=True,
     )
 
     def function(x: Any, name: str | None = None) -> Any:
@@ -140,6 +143,7 @@ def binary(
         reference=kernel,
         shape=broadcast_shapes,
         gradient=gradient,
+        elementwise=True,
     )
 
     def function(x: Any, y: Any, name: str | None = None) -> Any:
@@ -205,90 +209,147 @@ def reduced_shape(op: Operation) -> TensorShape:
     shape, axes, keep = op.inputs[0].shape, constant_value(op.inputs[1]), op.attrs["keep_dims"]
     if shape.dimensions is None:
         return UNKNOWN
+    rank = len(shape.dimensions)
     if axes is None:
         if keep:
-            return TensorShape([None] * len(shape.dimensions))
-        count = op.inputs[1].shape.num_elements()
-        return TensorShape(()) if count == len(shape.dimensions) else UNKNOWN
-    rank = len(shape.dimensions)
-    wanted = set()
-    for axis in np.ravel(axes).tolist():
-        if not -rank <= axis < rank:
-            raise ShapeError(
-                f"Invalid reduction dimension {axis} for input with {rank} dimensions.",
-                f"Invalid reduction dimension ({axis} for input with {rank} dimension(s)",
-                hint=f"an axis between {-rank} and {rank - 1}",
-            )
-        wanted.add(axis % rank)
+            return TensorShape([None] * rank)
+        return TensorShape(()) if op.inputs[1].shape.num_elements() == rank else UNKNOWN
+    try:
+        wanted = axes_tuple(axes, rank)
+    except InvalidAxis as error:
+        raise ShapeError(
+            f"Invalid reduction dimension {error.axis} for input with {rank} dimensions.",
+            f"Invalid reduction dimension ({error.axis} for input with {rank} dimension(s)",
+            {0: range(rank)},
+            f"an axis between {-rank} and {rank - 1}" if rank else None,
+        ) from None
     if keep:
         return TensorShape([1 if axis in wanted else size for axis, size in enumerate(shape.dimensions)])
     return TensorShape([size for axis, size in enumerate(shape.dimensions) if axis not in wanted])
 
 
+class InvalidAxis(ValueError):
+    """An axis that the input doesn't have."""
+
+    def __init__(self, axis: int, rank: int) -> None:
+        super().__init__(f"Invalid reduction dimension ({axis} for input with {rank} dimension(s)")
+        self.axis = axis
+
+
 def axes_tuple(axes: Any, rank: int) -> tuple[int, ...]:
-    """Reduction axes as a tuple of non-negative ints. ValueError for one out of range."""
-    result = []
-    for axis in np.ravel(axes).tolist():
+    """Reduction axes as a tuple of different non-negative ints, sorted. InvalidAxis for one out of range."""
+    listed = axes.tolist()
+    if type(listed) is int:
+        listed = (listed,)
+    elif axes.ndim > 1:
+        listed = np.ravel(axes).tolist()
+    for axis in listed:
         if not -rank <= axis < rank:
-            raise ValueError(f"Invalid reduction dimension ({axis} for input with {rank} dimension(s)")
-        if axis % rank not in result:
-            result.append(axis % rank)
-    return tuple(result)
+            raise InvalidAxis(axis, rank)
+    return tuple(sorted({axis % rank for axis in listed}))
 
 
 def all_axes(value: Any) -> Any:
-    """The axes of a full reduction: a constant where the rank is known, else range(rank)."""
-    rank = value.shape.rank
-    if rank is not None:
-        return np.arange(rank, dtype=np.int32)
-    return apply_op(REGISTRY["Range"], (0, apply_op(REGISTRY["Rank"], (value,)), 1))
+    """The axes of a full reduction of `value`: a constant where the rank is known, else range(rank)."""
+    graph = graph_for((value,))
+    if graph is None:
+        return _constant_axes(range(convert_to_tensor(value).shape.rank))
+    with context.use_graph(graph):
+        shape = getattr(value, "shape", None)
+        rank = shape.rank if isinstance(shape, TensorShape) else None
+        if rank:
+            return constant_in(graph, np.arange(rank, dtype=np.int32), dtypes.int32)
+        return apply_op(REGISTRY["Range"], (0, _rank(graph, value), 1), name="range")
+
+
+def _rank(graph: Graph, value: Any) -> Any:
+    """The rank of `value` as a tensor of `graph`. (TensorFlow's tf.rank: a constant where it is known.)"""
+    with graph.name_scope("Rank") as scope:
+        tensor = convert_to_tensor(value)
+        if tensor.shape.rank is None:
+            return apply_op(REGISTRY["Rank"], (tensor,), name=scope)
+        return constant_in(graph, np.int32(tensor.shape.rank), dtypes.int32, scope)
+
+
+@functools.lru_cache(maxsize=256)
+def _constant_axes(axes: int | range) -> EagerTensor:
+    return EagerTensor(np.asarray(axes, np.int32), dtypes.int32)
+
+
+Reduction = Callable[[Any, tuple[int, ...], bool], Any]
 
 
 def reduction(
     op_type: str,
-    kernel: Callable[..., Any],
+    kernel: Reduction,
     types: str,
     gradient: Any,
     *,
     names: Sequence[str] = (),
-    v1: Sequence[str] = (),
-    v2: Sequence[str] = (),
     doc: str = "",
 ) -> Callable[..., Any]:
-    """An op that folds axes away. `kernel(array, axis=tuple, keepdims=bool)` is NumPy-like."""
+    """An op that folds axes away, and its public functions: `names` in both namespaces, where TensorFlow 1's also
+    takes the older argument names. `kernel(array, axes, keep_dims)` gets each axis once, non-negative, in order."""
 
     def reference(array: Any, axes: Any, *, keep_dims: bool) -> Any:
-        return kernel(array, axis=axes_tuple(axes, np.ndim(array)), keepdims=keep_dims)
+        return kernel(array, axes_tuple(axes, array.ndim), keep_dims)
 
-    source = "T" if types != "bool" else "bool"
+    source = "bool" if types == "bool" else "T"
     definition = define(
         op_type,
         f"input: {source}, reduction_indices: Tidx -> output: {source}",
-        (f"T: {types}, " if types != "bool" else "") + "keep_dims: bool = False, Tidx: index = int32",
+        ("" if types == "bool" else f"T: {types}, ") + "keep_dims: bool = False, Tidx: index = int32",
         reference=reference,
         shape=reduced_shape,
         gradient=gradient,
     )
 
-    def function(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
+    def function(input_tensor: Any, axis: Any = None, keepdims: bool | None = False, name: str | None = None) -> Any:
         return reduce(definition, input_tensor, axis, keepdims, name)
 
-    return _finish(function, op_type, names, v1, v2, doc or f"{op_type} over `axis` (None: all axes) of `input_tensor`.")
+    function_v1 = v1_reduction(function)
+    doc = doc or f"{op_type} over `axis` (None: all axes) of `input_tensor`."
+    _finish(function_v1, op_type, (), names, (), doc)
+    return _finish(function, op_type, (), (), names, doc)
+
+
+def v1_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A reduction with TensorFlow 1's arguments: reduction_indices is axis, keep_dims is keepdims."""
+
+    def function_v1(
+        input_tensor: Any,
+        axis: Any = None,
+        keepdims: bool | None = None,
+        name: str | None = None,
+        reduction_indices: Any = None,
+        keep_dims: bool | None = None,
+    ) -> Any:
+        axis = renamed("axis", axis, "reduction_indices", reduction_indices)
+        return function(input_tensor, axis, bool(renamed("keepdims", keepdims, "keep_dims", keep_dims)), name)
+
+    return function_v1
 
 
 def reduce(definition: OpDef, value: Any, axis: Any, keepdims: bool | None, name: str | None) -> Any:
     """Calls a reduction op; axis None means every axis."""
-    value = convert_to_tensor(value, dtype=dtypes.bool if definition.signature.inputs[0].dtype is dtypes.bool else None)
-    if context.executing_eagerly() and axis is not None:
-        axis = np.asarray(axis._array if isinstance(axis, EagerTensor) else axis, np.int32) if not _symbolic(axis) else axis
-    axes = all_axes(value) if axis is None else axis
-    if isinstance(axes, (list, tuple)) and not axes:
-        axes = np.zeros((0,), np.int32)
-    return apply_op(definition, (value, axes), {"keep_dims": bool(keepdims)}, name)
+    if axis is None:
+        if type(value) is EagerTensor and context.executing_eagerly():
+            axis = _constant_axes(range(len(getattr(value._array, "shape", ()))))
+        else:
+            axis = all_axes(value)
+    elif type(axis) is int and context.executing_eagerly():
+        axis = _constant_axes(axis)
+    return apply_op(definition, (value, axis), {"keep_dims": bool(keepdims)}, name)
 
 
-def _symbolic(value: Any) -> bool:
-    return hasattr(value, "op") and not isinstance(value, EagerTensor)
-
-
-__all__ = ["NO_GRADIENT", "all_axes", "axes_tuple", "binary", "broadcast_gradient", "broadcast_shapes", "define"]
+__all__ = [
+    "NO_GRADIENT",
+    "all_axes",
+    "axes_tuple",
+    "binary",
+    "broadcast_gradient",
+    "broadcast_shapes",
+    "define",
+    "reduce",
+    "reduction",
+]

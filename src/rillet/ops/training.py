@@ -1,18 +1,23 @@
 """Update rules of optimizers. A rule is written once, as a function of arrays; from it come the op on resource
 variables (ResourceApplyAdam), on reference variables (ApplyAdam), and the sparse forms, which apply it to some rows.
+
+The order of the operations in a rule is that of TensorFlow's kernels, so that trajectories agree to the last digit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rillet.core.execution import VariableState
+from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
-from rillet.ops.families import same_shape
+from rillet.core.shapes import UNKNOWN, TensorShape
+from rillet.core.tensor import handle_data
+from rillet.errors import ShapeError, format_shape
 from rillet.ops.state import read_state, write_state
 
 Rule = Callable[..., tuple[Any, ...]]
@@ -22,17 +27,29 @@ Rule = Callable[..., tuple[Any, ...]]
 class Update:
     """What defines an optimizer's update.
 
-    arguments: names of the op's inputs in TensorFlow's order; "var" and `slots` are variables, "grad" is the gradient,
-        the others are scalars.
-    rule(var, *slots, **scalars and attributes, grad): the new values of var and the slots.
+    inputs: the names of the op's inputs in TensorFlow's order: the variable and its slots, a semicolon, then scalars,
+        "grad" among them.
+    rule(var, *slots, grad, **scalars and attributes): the new values of var and the slots.
+    dense_gradient: what the gradient is called in the dense ops ("delta" in those without slots).
     """
 
     name: str
-    arguments: tuple[str, ...]
-    slots: tuple[str, ...]
+    inputs: str
     rule: Rule
     attributes: str = ""
-    gradient: str = "grad"
+    dense_gradient: str = "grad"
+
+    @property
+    def arguments(self) -> list[str]:
+        return self.inputs.replace(";", "").split()
+
+    @property
+    def states(self) -> list[str]:
+        return self.inputs.partition(";")[0].split()
+
+    @property
+    def options(self) -> list[str]:
+        return [part.partition(":")[0].strip() for part in self.attributes.split(",") if part]
 
 
 def define_update(update: Update, sparse: bool = True) -> None:
@@ -45,49 +62,102 @@ def define_update(update: Update, sparse: bool = True) -> None:
 
 def _define(update: Update, is_resource: bool, is_sparse: bool) -> None:
     prefix = ("Resource" if is_resource else "") + ("Sparse" if is_sparse else "") + "Apply"
-    states = ("var", *update.slots)
     inputs = []
     for name in update.arguments:
-        kind = ("resource" if is_resource else "Ref(T)") if name in states else "T"
-        inputs.append(f"{name}: {'int64' if name == 'global_step' else kind}")
-        if is_sparse and name == update.gradient:
+        kind = ("resource" if is_resource else "Ref(T)") if name in update.states else "T"
+        label = update.dense_gradient if name == "grad" and not is_sparse else name
+        inputs.append(f"{label}: {'int64' if name == 'global_step' else kind}")
+        if is_sparse and name == "grad":
             inputs.append("indices: Tindices")
     attributes = "T: numeric, use_locking: bool = False"
     attributes += ", Tindices: index" if is_sparse else ""
     attributes += f", {update.attributes}" if update.attributes else ""
-    options = [part.split(":")[0].strip() for part in update.attributes.split(",") if part]
     define(
         prefix + update.name,
         f"{', '.join(inputs)} -> {'' if is_resource else 'out: Ref(T)'}",
         attributes,
-        reference=_kernel(update, is_resource, is_sparse, options),
-        shape=(lambda op: []) if is_resource else same_shape,
+        reference=_kernel(update, is_resource, is_sparse),
+        shape=_inference(update, is_resource, is_sparse),
         gradient=NO_GRADIENT,
         is_stateful=True,
     )
 
 
-def _kernel(update: Update, is_resource: bool, is_sparse: bool, options: Sequence[str]) -> Callable[..., Any]:
-    names = list(update.arguments)
+def _names(update: Update, is_sparse: bool) -> list[str]:
+    names = update.arguments
     if is_sparse:
-        names.insert(names.index(update.gradient) + 1, "indices")
-    states = ("var", *update.slots)
+        names.insert(names.index("grad") + 1, "indices")
+    return names
+
+
+# ---- static inference -----------------------------------------------------------------------------------------------
+
+
+def _inference(update: Update, is_resource: bool, is_sparse: bool) -> Callable[[Operation], list[TensorShape]]:
+    """Scalars have rank 0; var, its slots and a dense gradient have one shape."""
+    names = _names(update, is_sparse)
+    alike = update.states if is_sparse else [*update.states, "grad"]
+
+    def infer(op: Operation) -> list[TensorShape]:
+        common = UNKNOWN
+        for index, name in enumerate(names):
+            if name in alike:
+                label = update.dense_gradient if name == "grad" else name
+                common = _merged(common, _shape_of(op.inputs[index]), label, index)
+            elif name not in ("grad", "indices"):
+                _require_scalar(op.inputs[index].shape, name, index)
+        return [] if is_resource else [common]
+
+    return infer
+
+
+def _shape_of(tensor: Any) -> TensorShape:
+    """The shape of a value, or of the variable behind a handle."""
+    data = handle_data(tensor)
+    shape: TensorShape = data[1] if data is not None else UNKNOWN if tensor.dtype.name == "resource" else tensor.shape
+    return shape
+
+
+def _merged(common: TensorShape, shape: TensorShape, name: str, index: int) -> TensorShape:
+    if not common.is_compatible_with(shape):
+        ours, theirs = format_shape(common.dimensions), format_shape(shape.dimensions)
+        raise ShapeError(
+            f"Dimensions of var and {name} must be equal. Shapes are {ours} and {theirs}.",
+            f"var and {name} do not have the same shape{ours} {theirs}",
+            {index: range(shape.rank or 0)},
+        )
+    return common.merge_with(shape)
+
+
+def _require_scalar(shape: TensorShape, name: str, index: int) -> None:
+    if shape.rank not in (None, 0):
+        text = format_shape(shape.dimensions)
+        raise ShapeError(
+            f"Shape must be rank 0 but is rank {shape.rank} for {name} with shape {text}.",
+            f"{name} is not a scalar: {text}",
+            {index: range(shape.rank or 0)},
+        )
+
+
+# ---- kernels --------------------------------------------------------------------------------------------------------
+
+
+def _kernel(update: Update, is_resource: bool, is_sparse: bool) -> Callable[..., Any]:
+    names = _names(update, is_sparse)
+    states = update.states
 
     def apply(*inputs: Any, **attrs: Any) -> Any:
         given = dict(zip(names, inputs, strict=True))
         variables: list[VariableState] = [given.pop(name) for name in states]
-        gradient = given.pop(update.gradient)
+        gradient = given.pop("grad")
         with variables[0].lock:
             if is_sparse:
-                _update_rows(update.rule, variables, gradient, given.pop("indices"), given, attrs)
+                _update_rows(update.rule, variables, gradient, given.pop("indices"), given | attrs)
             else:
-                old = [read_state(variable) for variable in variables]
-                new = update.rule(*old, grad=gradient, **given, **attrs)
-                for variable, value in zip(variables, new, strict=True):
-                    write_state(variable, np.asarray(value, variable.dtype.base_dtype.numpy_dtype))
+                _update_whole(update.rule, variables, gradient, given | attrs)
         return () if is_resource else variables[0]
 
-    return _with_keywords(apply, options)
+    return _with_keywords(apply, update.options)
 
 
 def _with_keywords(apply: Callable[..., Any], options: Sequence[str]) -> Callable[..., Any]:
@@ -101,23 +171,54 @@ def _with_keywords(apply: Callable[..., Any], options: Sequence[str]) -> Callabl
     raise ValueError(f"no kernel form for attributes {options}")
 
 
-def _update_rows(
-    rule: Rule, variables: Sequence[VariableState], gradient: Any, indices: Any, scalars: dict[str, Any], attrs: dict[str, Any]
-) -> None:
-    """The rule on the rows named by `indices`; rows named twice receive the sum of their gradients."""
-    if np.size(indices) == 0:
-        return
-    rows, places = np.unique(indices, return_inverse=True)
-    summed = np.zeros((len(rows), *np.shape(gradient)[1:]), gradient.dtype)
-    np.add.at(summed, places.ravel(), gradient)
+def _update_whole(rule: Rule, variables: Sequence[VariableState], gradient: Any, options: dict[str, Any]) -> None:
     old = [read_state(variable) for variable in variables]
-    if rows[0] < 0 or rows[-1] >= len(old[0]):
-        raise IndexError(f"indices out of range: a row of {rows.tolist()} is not in [0, {len(old[0])})")
-    new = rule(*[value[rows] for value in old], grad=summed, **scalars, **attrs)
-    for variable, before, after in zip(variables, old, new, strict=True):
-        value = before.copy()
-        value[rows] = after
+    for value in (*old[1:], gradient):
+        if np.shape(value) != np.shape(old[0]):
+            raise ValueError(
+                "var and grad do not have the same shape"
+                f"{format_shape(np.shape(old[0]))} {format_shape(np.shape(value))}"
+            )
+    for variable, value in zip(variables, rule(*old, grad=gradient, **options), strict=True):
+        write_state(variable, np.asarray(value, variable.dtype.base_dtype.numpy_dtype))
+
+
+def _update_rows(
+    rule: Rule, variables: Sequence[VariableState], gradient: Any, indices: Any, options: dict[str, Any]
+) -> None:
+    """The rule on the rows named by `indices`, in their order: a row named twice is updated twice."""
+    old = [read_state(variable) for variable in variables]
+    _check_rows(old[0], gradient, indices)
+    new = [value.copy() for value in old]
+    for places in _without_repetition(indices):
+        rows = indices[places]
+        updated = rule(*[value[rows] for value in new], grad=gradient[places], **options)
+        for value, part in zip(new, updated, strict=True):
+            value[rows] = part
+    for variable, value in zip(variables, new, strict=True):
         write_state(variable, value)
+
+
+def _check_rows(var: Any, gradient: Any, indices: Any) -> None:
+    if np.ndim(indices) != 1:
+        raise ValueError("indices must be one-dimensional")
+    if len(gradient) != len(indices):
+        raise ValueError("grad must be the same size as indices in the first dimension.")
+    for axis in range(1, max(np.ndim(var), np.ndim(gradient))):
+        if np.shape(var)[axis : axis + 1] != np.shape(gradient)[axis : axis + 1]:
+            raise ValueError(f"var and grad must match in dimension {axis}")
+    wrong = np.flatnonzero((indices < 0) | (indices >= len(var)))
+    if len(wrong):
+        raise IndexError(f"Index {indices[wrong[0]]} at offset {wrong[0]} in indices is out of range")
+
+
+def _without_repetition(indices: Any) -> Iterator[Any]:
+    """Positions in `indices`, in groups that name no row twice: first occurrences, then second ones, and so on."""
+    waiting = np.arange(len(indices))
+    while len(waiting):
+        first = np.sort(np.unique(indices[waiting], return_index=True)[1])
+        yield waiting[first]
+        waiting = np.delete(waiting, first)
 
 
 # ---- the rules ------------------------------------------------------------------------------------------------------
@@ -130,7 +231,7 @@ def gradient_descent(var: Any, *, alpha: Any, grad: Any) -> tuple[Any, ...]:
 def momentum(var: Any, accum: Any, *, lr: Any, grad: Any, momentum: Any, use_nesterov: bool) -> tuple[Any, ...]:
     """accum <- momentum accum + grad; var <- var - lr accum (Nesterov: var - lr (grad + momentum accum))."""
     accum = momentum * accum + grad
-    return var - (lr * (grad + momentum * accum) if use_nesterov else lr * accum), accum
+    return var - (grad * lr + accum * momentum * lr if use_nesterov else accum * lr), accum
 
 
 def keras_momentum(var: Any, accum: Any, *, lr: Any, grad: Any, momentum: Any, use_nesterov: bool) -> tuple[Any, ...]:
@@ -140,15 +241,14 @@ def keras_momentum(var: Any, accum: Any, *, lr: Any, grad: Any, momentum: Any, u
 
 
 def adam(
-    var: Any, m: Any, v: Any, *, beta1_power: Any, beta2_power: Any, lr: Any, beta1: Any, beta2: Any, epsilon: Any, grad: Any,
-    use_nesterov: bool,
+    var: Any, m: Any, v: Any, *, beta1_power: Any, beta2_power: Any, lr: Any, beta1: Any, beta2: Any, epsilon: Any,
+    grad: Any, use_nesterov: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
     """Kingma and Ba 2015, with the bias correction moved into the step size and epsilon-hat as there."""
-    one = beta1.dtype.type(1) if hasattr(beta1, "dtype") else 1.0
-    step = lr * np.sqrt(one - beta2_power) / (one - beta1_power)
-    m = m + (grad - m) * (one - beta1)
-    v = v + (np.square(grad) - v) * (one - beta2)
-    direction = m * beta1 + (one - beta1) * grad if use_nesterov else m
+    step = lr * np.sqrt(1 - beta2_power) / (1 - beta1_power)
+    m = m + (grad - m) * (1 - beta1)
+    v = v + (np.square(grad) - v) * (1 - beta2)
+    direction = m * beta1 + (1 - beta1) * grad if use_nesterov else m
     return var - (direction * step) / (np.sqrt(v) + epsilon), m, v
 
 
@@ -176,7 +276,7 @@ def adagrad_v2(var: Any, accum: Any, *, lr: Any, epsilon: Any, grad: Any, update
 def adadelta(var: Any, accum: Any, accum_update: Any, *, lr: Any, rho: Any, epsilon: Any, grad: Any) -> tuple[Any, ...]:
     """Zeiler 2012."""
     accum = accum * rho + np.square(grad) * (1 - rho)
-    update = np.sqrt(accum_update + epsilon) / np.sqrt(accum + epsilon) * grad
+    update = np.sqrt(accum_update + epsilon) * np.reciprocal(np.sqrt(accum + epsilon)) * grad
     accum_update = accum_update * rho + np.square(update) * (1 - rho)
     return var - update * lr, accum, accum_update
 
@@ -205,14 +305,12 @@ def ftrl_v2(
     shrunk = grad + 2 * l2_shrinkage * var
     new_accum = accum + np.square(grad)
     power = -lr_power
-    linear = linear + shrunk - (np.power(new_accum, power) - np.power(accum, power)) / lr * var
+    linear = linear + (shrunk - (np.power(new_accum, power) - np.power(accum, power)) / lr * var)
     quadratic = np.power(new_accum, power) / lr + 2 * l2
     return np.where(np.abs(linear) > l1, (l1 * np.sign(linear) - linear) / quadratic, 0), new_accum, linear
 
 
-def ftrl(
-    var: Any, accum: Any, linear: Any, *, grad: Any, lr: Any, l1: Any, l2: Any, lr_power: Any
-) -> tuple[Any, ...]:
+def ftrl(var: Any, accum: Any, linear: Any, *, grad: Any, lr: Any, l1: Any, l2: Any, lr_power: Any) -> tuple[Any, ...]:
     return ftrl_v2(var, accum, linear, grad=grad, lr=lr, l1=l1, l2=l2, l2_shrinkage=0 * l2, lr_power=lr_power)
 
 
@@ -242,46 +340,54 @@ def adagrad_dual_averaging(
     return -lr * numerator / (l2 * step * lr + np.sqrt(squares)), total, squares
 
 
+def _agreement(m: Any, grad: Any, decay: Any) -> Any:
+    """How far a gradient agrees with the running mean: decay times 1 where the signs are equal, -1 where opposite."""
+    return decay * (np.sign(grad) * np.sign(m))
+
+
+def add_sign(var: Any, m: Any, *, lr: Any, alpha: Any, sign_decay: Any, beta: Any, grad: Any) -> tuple[Any, ...]:
+    """Bello et al. 2017."""
+    m = m * beta + grad * (1 - beta)
+    return var - lr * (alpha + _agreement(m, grad, sign_decay)) * grad, m
+
+
+def power_sign(var: Any, m: Any, *, lr: Any, logbase: Any, sign_decay: Any, beta: Any, grad: Any) -> tuple[Any, ...]:
+    """Bello et al. 2017."""
+    m = m * beta + grad * (1 - beta)
+    return var - lr * np.exp(logbase * _agreement(m, grad, sign_decay)) * grad, m
+
+
 for _update in (
-    Update("Momentum", ("var", "accum", "lr", "grad", "momentum"), ("accum",), momentum, "use_nesterov: bool = False"),
-    Update("KerasMomentum", ("var", "accum", "lr", "grad", "momentum"), ("accum",), keras_momentum, "use_nesterov: bool = False"),
-    Update("Adagrad", ("var", "accum", "lr", "grad"), ("accum",), adagrad, "update_slots: bool = True"),
-    Update("AdagradV2", ("var", "accum", "lr", "epsilon", "grad"), ("accum",), adagrad_v2, "update_slots: bool = True"),
-    Update("Adadelta", ("var", "accum", "accum_update", "lr", "rho", "epsilon", "grad"), ("accum", "accum_update"), adadelta),
-    Update("RMSProp", ("var", "ms", "mom", "lr", "rho", "momentum", "epsilon", "grad"), ("ms", "mom"), rms_prop),
-    Update(
-        "CenteredRMSProp", ("var", "mg", "ms", "mom", "lr", "rho", "momentum", "epsilon", "grad"), ("mg", "ms", "mom"), centered_rms_prop
-    ),
-    Update("Ftrl", ("var", "accum", "linear", "grad", "lr", "l1", "l2", "lr_power"), ("accum", "linear"), ftrl),
-    Update(
-        "FtrlV2", ("var", "accum", "linear", "grad", "lr", "l1", "l2", "l2_shrinkage", "lr_power"), ("accum", "linear"), ftrl_v2
-    ),
-    Update("ProximalGradientDescent", ("var", "alpha", "l1", "l2", "grad"), (), proximal_gradient_descent),
-    Update("ProximalAdagrad", ("var", "accum", "lr", "l1", "l2", "grad"), ("accum",), proximal_adagrad),
+    Update("Momentum", "var accum; lr grad momentum", momentum, "use_nesterov: bool = False"),
+    Update("KerasMomentum", "var accum; lr grad momentum", keras_momentum, "use_nesterov: bool = False"),
+    Update("Adagrad", "var accum; lr grad", adagrad, "update_slots: bool = True"),
+    Update("AdagradV2", "var accum; lr epsilon grad", adagrad_v2, "update_slots: bool = True"),
+    Update("Adadelta", "var accum accum_update; lr rho epsilon grad", adadelta),
+    Update("RMSProp", "var ms mom; lr rho momentum epsilon grad", rms_prop),
+    Update("CenteredRMSProp", "var mg ms mom; lr rho momentum epsilon grad", centered_rms_prop),
+    Update("Ftrl", "var accum linear; grad lr l1 l2 lr_power", ftrl),
+    Update("FtrlV2", "var accum linear; grad lr l1 l2 l2_shrinkage lr_power", ftrl_v2),
+    Update("ProximalGradientDescent", "var; alpha l1 l2 grad", proximal_gradient_descent, dense_gradient="delta"),
+    Update("ProximalAdagrad", "var accum; lr l1 l2 grad", proximal_adagrad),
     Update(
         "AdagradDA",
-        ("var", "gradient_accumulator", "gradient_squared_accumulator", "grad", "lr", "l1", "l2", "global_step"),
-        ("gradient_accumulator", "gradient_squared_accumulator"),
+        "var gradient_accumulator gradient_squared_accumulator; grad lr l1 l2 global_step",
         adagrad_dual_averaging,
     ),
-):  # fmt: skip
+):
     define_update(_update)
 
-define_update(
-    Update("GradientDescent", ("var", "alpha", "delta"), (), lambda var, *, alpha, grad: gradient_descent(var, alpha=alpha, grad=grad), gradient="delta"),
-    sparse=False,
-)  # fmt: skip
-define_update(
+# Adam and its kin change every row, named or not: their optimizers compose the sparse form from scatters.
+for _update in (
+    Update("GradientDescent", "var; alpha grad", gradient_descent, dense_gradient="delta"),
     Update(
         "Adam",
-        ("var", "m", "v", "beta1_power", "beta2_power", "lr", "beta1", "beta2", "epsilon", "grad"),
-        ("m", "v"),
+        "var m v; beta1_power beta2_power lr beta1 beta2 epsilon grad",
         adam,
         "use_nesterov: bool = False",
     ),
-    sparse=False,  # Adam decays every row's moments, named or not: the optimizer composes that from scatters
-)
-define_update(
-    Update("AdaMax", ("var", "m", "v", "beta1_power", "lr", "beta1", "beta2", "epsilon", "grad"), ("m", "v"), ada_max),
-    sparse=False,
-)
+    Update("AdaMax", "var m v; beta1_power lr beta1 beta2 epsilon grad", ada_max),
+    Update("AddSign", "var m; lr alpha sign_decay beta grad", add_sign),
+    Update("PowerSign", "var m; lr logbase sign_decay beta grad", power_sign),
+):
+    define_update(_update, sparse=False)
