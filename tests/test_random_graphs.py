@@ -65,7 +65,8 @@ def eagerly(program: list[Step], arrays: list[np.ndarray]) -> list[Any]:
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         result = build(program, inputs)
-    return [result, *tape.gradient(result, inputs, unconnected_gradients="zero")]
+    slopes = tape.gradient(result, inputs, unconnected_gradients="zero")
+    return [result, *[tf.convert_to_tensor(slope) for slope in slopes]]
 
 
 def lazily(program: list[Step], arrays: list[np.ndarray], shape: list[int | None]) -> list[Any]:
@@ -74,6 +75,7 @@ def lazily(program: list[Step], arrays: list[np.ndarray], shape: list[int | None
         result = build(program, inputs)
         slopes = tf.gradients(result, inputs, unconnected_gradients="zero")
         with tf.Session() as session:
+            slopes = [tf.convert_to_tensor(slope) for slope in slopes]
             return session.run([result, *slopes], dict(zip(inputs, arrays, strict=True)))  # type: ignore[no-any-return]
 
 
@@ -83,7 +85,8 @@ def as_function(program: list[Step], arrays: list[np.ndarray]) -> list[Any]:
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         result = traced(*inputs)
-    return [result, *tape.gradient(result, inputs, unconnected_gradients="zero")]
+    slopes = tape.gradient(result, inputs, unconnected_gradients="zero")
+    return [result, *[tf.convert_to_tensor(slope) for slope in slopes]]
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)

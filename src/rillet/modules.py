@@ -6,21 +6,41 @@ from rillet.engines import blockwise as _blockwise
 from rillet.engines import reference as _reference
 from rillet.ops import (
     activations,
+    arrange,
     bias,
+    bitwise,
     call,
     cast,
+    clip,
+    compare,
     constants,
+    contraction,
+    conv,
+    convolution,
     creation,
+    cumulative,
+    dilation,
     elementwise,
+    gather,
+    indexing,
     join,
+    loss,
     matmul,
     operators,
+    pad,
     reduce,
+    scatter,
+    segment,
+    select,
+    sequences,
     shape,
+    slicing,
     state,
+    statistics,
+    strings,
 )
 from rillet.autodiff import backprop, calls, gradients, tape
-from rillet.frontend import collections, function, public, session, variable
+from rillet.frontend import collections, function, public, raw_ops, session, variable
 
 _ENGINES = {"blockwise": _blockwise.BlockwiseEngine, "reference": _reference.ReferenceEngine}
 _execution.set_eager_engine(_ENGINES[_ENGINE.value]())

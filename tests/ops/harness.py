@@ -41,7 +41,7 @@ TOLERANCE = {
 class Bad:
     """A call that must fail, with the error class and a phrase of its message, eagerly and in a graph.
 
-    A class of None means that the mode does not fail (`graph` covers building and running the graph).
+    `graph` covers building and running the graph; "Exception" and "" accept any. None: nothing is asked of that mode.
     """
 
     call: Callable[..., Any]
@@ -65,7 +65,7 @@ class Row:
       gradient_dtypes: dtypes for which TensorFlow's gradient is recorded.
       orders: up to which order derivatives are checked by finite differences (0: the gradient is not the derivative).
       tolerance: factor on the usual tolerances; gradient_tolerance likewise for gradients.
-      float_variants: variants run only for floating (and complex) dtypes.
+      float_variants: variants run only for (real) floating dtypes.
       indexed_slices: inputs whose gradient must arrive as IndexedSlices.
       eager, graph, unknown_shapes, function: whether the row is run eagerly, in a graph, with unknown shapes, in a
         `tf.function`. What is not run eagerly is run in a graph instead.
@@ -97,8 +97,7 @@ class Row:
 
     def variant_names(self, dtype: str) -> list[str]:
         """The variants run for `dtype`, the base first."""
-        floating = dtype.startswith(("float", "bfloat", "complex"))
-        return [BASE, *(name for name in self.variants if floating or name not in self.float_variants)]
+        return [BASE, *(name for name in self.variants if dtype in FLOATS or name not in self.float_variants)]
 
     def specs(self, variant: str) -> list[Input]:
         """The inputs of a variant."""

@@ -13,6 +13,7 @@ from tests.ops.inputs import (
     COMPLEX,
     EVERYTHING,
     FLOATS,
+    HALVES,
     INTEGERS,
     NUMBERS,
     REALS,
@@ -169,9 +170,16 @@ UNARY = [
     unary("nn.elu", nonzero, FLOATS, special=[0.0, 7.0, -1.0, math.inf, -math.inf]),
     unary("nn.selu", nonzero, FLOATS, special=[0.0, 7.0, -1.0, math.inf, -math.inf]),
     unary("nn.gelu", anything, FLOATS, special=None),
-    unary("nn.gelu[approximate]", anything, FLOATS, special=None, call=lambda tf, x: tf.nn.gelu(x, approximate=True)),
+    # TensorFlow rounds the coefficient to single precision, so double precision is left to the finite differences.
+    unary(
+        "nn.gelu[approximate]",
+        anything,
+        ("float32", *HALVES),
+        special=None,
+        call=lambda tf, x: tf.nn.gelu(x, approximate=True),
+    ),
     unary("nn.silu", anything, FLOATS, special=None, gradient_tolerance=10),
-    unary("nn.silu[beta]", anything, SINGLE, special=None, call=lambda tf, x: tf.nn.silu(x, beta=1.7)),
+    unary("nn.silu[beta]", anything, SINGLE, special=None, call=lambda tf, x: tf.nn.silu(x, beta=1.75)),
     unary("nn.softsign", nonzero, FLOATS, special=None),
     unary(
         "debugging.check_numerics",
@@ -547,18 +555,30 @@ CAST_DTYPES = (
     "complex128",
     "bool",
 )
+UNSIGNED_TARGETS = ("uint8", "uint16", "uint32", "uint64")
 CASTS = [
     Row(
         f"cast[{target}]",
         lambda tf, x, target=target: tf.cast(x, target),
         [fraction(3, 4)],
-        CAST_DTYPES,
+        # What becomes of a negative number with a fraction is not defined for unsigned integers.
+        [dtype for dtype in CAST_DTYPES if target not in UNSIGNED_TARGETS or dtype in (*INTEGERS, "bool")],
         {"scalar": [()], "empty": [(0,)]},
         wrt=(0,) if target in (*FLOATS, *COMPLEX) else (),
         orders=2 if target in ("float64", "complex128") else 0,
         smoke=target == "int32",
     )
     for target in CAST_DTYPES
+]
+CASTS += [
+    Row(
+        f"cast[{target},positive]",
+        lambda tf, x, target=target: tf.cast(x, target),
+        [positive(3, 4)],
+        (*FLOATS, *COMPLEX),
+        wrt=(),
+    )
+    for target in UNSIGNED_TARGETS
 ]
 CASTS += [
     Row(

@@ -78,3 +78,9 @@ def test_every_row_is_traced() -> None:
 def test_op_is_reached(name: str) -> None:
     types, _ = _traced()
     assert name in types, f"no row of tests/ops/rows_*.py makes a graph with the op {name}: add one"
+
+
+def test_registry_is_broad() -> None:
+    differentiable = [definition.name for definition in REGISTRY.values() if definition.differentiable]
+    assert len(REGISTRY) >= 350, f"{len(REGISTRY)} op types"
+    assert len(differentiable) >= 250, f"{len(differentiable)} differentiable op types"

@@ -10,21 +10,70 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.dtypes import DType
+from rillet.core.function import FuncGraph
 from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import NO_GRADIENT, REGISTRY
-from rillet.core.tensor import Tensor
+from rillet.core.shapes import TensorShape
+from rillet.core.tensor import SymbolicTensor, Tensor, handle_data
 
 Producer = Callable[[Tensor], Operation | None]
+
+
+def producer_in_graph(tensor: Tensor) -> Operation | None:
+    """The operation that made a symbolic tensor."""
+    return tensor.op if isinstance(tensor, SymbolicTensor) else None
+
+
+def producer_through_captures(tensor: Tensor) -> Operation | None:
+    """As producer_in_graph; and what a function captured comes from outside, where tracing back goes on."""
+    operation = producer_in_graph(tensor)
+    graph = None if operation is None else operation.graph
+    return graph.passing_in(tensor) or operation if isinstance(graph, FuncGraph) else operation
 
 
 def is_differentiable(dtype: DType) -> bool:
     """Whether gradients flow through tensors of this dtype (handles and lists stand for what they hold)."""
     base = dtype.base_dtype
     return base.is_floating or base.is_complex or base is dtypes.resource or base is dtypes.variant
+
+
+def gradient_spec(tensor: Tensor) -> tuple[DType, TensorShape]:
+    """The dtype and static shape of a gradient of `tensor`: for the handle of a variable those of its value."""
+    data = handle_data(tensor)
+    if tensor.dtype.base_dtype is dtypes.resource and data is not None:
+        return data[0].base_dtype, data[1]
+    return tensor.dtype.base_dtype, tensor.shape
+
+
+def zeros_for(tensor: Tensor) -> Any:
+    """The gradient of `tensor` where none flows. A list's is an empty list; that of a variable's handle is dense."""
+    dtype, shape = gradient_spec(tensor)
+    if shape.is_fully_defined() and dtype.is_numpy_compatible:
+        return convert_to_tensor(np.zeros(shape.as_list(), dtype.numpy_dtype))
+    if tensor.dtype.base_dtype is dtypes.resource:
+        tensor = apply_op(REGISTRY["ReadVariableOp"], (tensor,), {"dtype": dtype})
+    return apply_op(REGISTRY["ZerosLike"], (tensor,))
+
+
+def behind(targets: Sequence[Tensor], producer: Producer) -> set[int]:
+    """The ids of all tensors that a gradient may flow to from `targets`."""
+    found: set[int] = set()
+    waiting = list(targets)
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) in found or not is_differentiable(tensor.dtype):
+            continue
+        found.add(id(tensor))
+        operation = producer(tensor)
+        if operation is not None and operation.gradient is not NO_GRADIENT:
+            waiting.extend(operation.inputs)
+    return found
 
 
 def backprop(

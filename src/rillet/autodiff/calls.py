@@ -7,39 +7,61 @@ call, can be differentiated again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rillet.autodiff.backprop import backprop, is_differentiable
-from rillet.autodiff.gradients import _producer
+from rillet.autodiff.backprop import backprop, gradient_spec, is_differentiable, producer_in_graph, zeros_for
 from rillet.core import context
-from rillet.core.dispatch import apply_op
-from rillet.core.function import FuncGraph
+from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
+from rillet.core.dtypes import DType
+from rillet.core.function import FuncGraph, Function
 from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
-from rillet.core.opdef import REGISTRY, gradient_of
+from rillet.core.opdef import gradient_of
+from rillet.core.shapes import TensorShape
 from rillet.core.tensor import SymbolicTensor, Tensor, handle_data, set_handle_data
 from rillet.ops.call import PARTITIONED_CALL, STATEFUL_PARTITIONED_CALL
 
+# ---- the derived function -------------------------------------------------------------------------------------------
+
+
+class _BackwardGraph(FuncGraph):
+    """Takes values of the forward graph, and of graphs around that, directly; constants are made anew."""
+
+    def capture(self, tensor: Tensor, name: str | None = None) -> SymbolicTensor:
+        if isinstance(tensor, SymbolicTensor) and tensor.op.type == "Const" and tensor.op.graph is not self:
+            return self._constant(tensor, name)
+        return super().capture(tensor, name)
+
+    def _as_seen_outside(self, tensor: Tensor) -> Tensor:
+        return tensor
+
 
 class BackwardBody:
-    """The derived function of `forward`: takes the gradients of its differentiable outputs, then the values of forward
-    that it needs (`needed`); returns the gradients of forward's inputs (`structure` says how)."""
+    """The derived function of `targets`, tensors of the graph `forward`: takes their gradients, then the values that it
+    needs (`needed`), and returns the gradients of forward's inputs (see `pack`)."""
 
-    def __init__(self, forward: FuncGraph, name: str) -> None:
-        self.graph = FuncGraph(name, outer_graph=forward)
+    def __init__(self, forward: FuncGraph, targets: Sequence[SymbolicTensor]) -> None:
+        self.graph = _BackwardGraph(forward.name + "_grad", forward, forward.keeps_effects)
         self.forward = forward
-        count = len(forward.outputs)
-        self.weighted = [index for index in range(count) if is_differentiable(forward.outputs[index].dtype)]
         with self.graph.as_default(), context.without_recording():
-            weights = [self.graph.add_input(forward.outputs[index].dtype, forward.outputs[index].shape) for index in self.weighted]
-            for weight, index in zip(weights, self.weighted, strict=True):
-                set_handle_data(weight, handle_data(forward.outputs[index]))
-            targets = [forward.outputs[index] for index in self.weighted]
-            gradients = backprop(targets, forward.inputs, weights, _producer)
-            self.structure = [_width(gradient) for gradient in gradients]
-            flat = [part for gradient in gradients for part in _parts(gradient)]
-            self.graph.outputs = [self.graph.capture(part) for part in flat]
+            weights = [self.graph.add_input(*gradient_spec(target)) for target in targets]
+            for weight, target in zip(weights, targets, strict=True):
+                set_handle_data(weight, handle_data(target))
+            self.gradients = backprop(targets, forward.inputs, weights, producer_in_graph)
+
+    def returns(self, indices: Sequence[int]) -> None:
+        """Makes it return a dense gradient for each of these inputs of forward: zeros where none flows."""
+        with self.graph.as_default(), context.without_recording():
+            for index in indices:
+                if self.gradients[index] is None:
+                    self.gradients[index] = zeros_for(self.forward.inputs[index])
+                self.gradients[index] = convert_to_tensor(self.gradients[index])
+        self.finish()
+
+    def finish(self) -> None:
+        flat = [part for gradient in self.gradients for part in _parts(gradient)]
+        self.graph.outputs = [self.graph.capture(part) for part in flat]
 
     @property
     def needed(self) -> list[Tensor]:
@@ -49,14 +71,10 @@ class BackwardBody:
         """Flat results of the backward call as one gradient an input of forward."""
         parts = iter(flat)
         result: list[Any] = []
-        for width in self.structure:
-            taken = [next(parts) for _ in range(width)]
-            result.append(None if width == 0 else taken[0] if width == 1 else IndexedSlices(*taken))
+        for gradient in self.gradients:
+            taken = [next(parts) for _ in _parts(gradient)]
+            result.append(IndexedSlices(*taken) if isinstance(gradient, IndexedSlices) else taken[0] if taken else None)
         return result
-
-
-def _width(gradient: Any) -> int:
-    return len(_parts(gradient))
 
 
 def _parts(gradient: Any) -> list[Any]:
@@ -65,88 +83,152 @@ def _parts(gradient: Any) -> list[Any]:
     return gradient._flatten_components() if isinstance(gradient, IndexedSlices) else [gradient]
 
 
-def backward_of(forward: FuncGraph) -> BackwardBody:
-    """The backward body of `forward`, derived once."""
-    known: BackwardBody | None = forward.__dict__.get("_backward")
-    if known is None:
-        known = forward.__dict__["_backward"] = BackwardBody(forward, forward.name + "_grad")
-    return known
+def backward_of(forward: FuncGraph, targets: Sequence[SymbolicTensor]) -> BackwardBody:
+    """The backward body of these tensors of `forward`, derived once."""
+    cache: dict[Any, BackwardBody] = forward.__dict__.setdefault("_backward", {})
+    key = tuple(id(target) for target in targets)
+    if key not in cache:
+        cache[key] = BackwardBody(forward, targets)
+        cache[key].finish()
+    return cache[key]
 
 
-def call_graph(body: FuncGraph, inputs: Sequence[Any], name: str | None = None) -> list[Any]:
-    """Calls a traced body. `inputs` stand for all of body.inputs, captured ones included."""
-    current = context.state()
-    eagerly = current.graph is None and not any(isinstance(value, SymbolicTensor) for value in inputs)
-    if eagerly and any(recorder.wants(tuple(inputs)) for recorder in current.recorders):
-        backward = backward_of(body)
-        extra = _intermediates(body, backward)
-        rule = _taking_none(lambda op, *dys: _call_backward(op, body, backward, extra, dys))
-        outputs = _apply(body, inputs, extra, name, rule)
-        return outputs[: len(body.outputs)]
-    return _apply(body, inputs, [], name, None)
+# ---- values of a body that a gradient needs -------------------------------------------------------------------------
 
 
-def _taking_none(rule: Any) -> Any:
+class ForwardValues:
+    """Finds what stands, where an op is called, for a tensor of the body that it runs: one of the op's inputs, or the
+    output in some place."""
+
+    def __init__(self, function: Function, inputs: Sequence[Any]) -> None:
+        self.graph = function.graph
+        self.inputs = {id(tensor): outside for tensor, outside in zip(function.inputs, inputs, strict=True)}
+        self.places = {id(tensor): place for place, tensor in enumerate(function.outputs)}
+
+    def covers(self, tensor: Tensor) -> bool:
+        return isinstance(tensor, SymbolicTensor) and tensor.op.graph is self.graph
+
+    def lacks(self, tensor: Tensor) -> bool:
+        return self.covers(tensor) and id(tensor) not in self.inputs and id(tensor) not in self.places
+
+    def value(self, tensor: Tensor, outputs: Sequence[Any]) -> Any:
+        """What stands for `tensor`; what belongs to no body stands for itself."""
+        if not self.covers(tensor):
+            return tensor
+        return self.inputs[id(tensor)] if id(tensor) in self.inputs else outputs[self.places[id(tensor)]]
+
+
+def missing_in(values: Sequence[ForwardValues], needed: Iterable[Tensor], first_place: int) -> list[SymbolicTensor]:
+    """What the op doesn't return yet of the tensors needed of its bodies. They get the places behind its outputs."""
+    missing: list[SymbolicTensor] = []
+    for tensor in needed:
+        for forward in values:
+            if forward.lacks(tensor):
+                assert isinstance(tensor, SymbolicTensor)
+                forward.places[id(tensor)] = first_place + len(missing)
+                missing.append(tensor)
+    return missing
+
+
+def extended(
+    op: Operation, attrs: dict[str, Any], added: Sequence[SymbolicTensor], dtypes: Sequence[DType], shapes: Sequence[TensorShape]
+) -> list[Any]:
+    """The outputs of `op`, given other functions (`attrs`) that return more. In a graph the operation itself is changed;
+    what ran eagerly runs again.
+
+    added: the tensors inside that the new outputs carry. dtypes, shapes: of the new outputs.
+    """
+    if op.graph is None:
+        if op.definition.is_stateful:
+            raise RuntimeError(
+                f"{op.type} was recorded for one derivative and is differentiated again, but running it again would "
+                "change state.\n    Try: a persistent tape, or the second tape around the first while the function is called."
+            )
+        count = len(op.definition.signature.inputs) - 1
+        result = apply_op(op.definition, (*op.inputs[:count], list(op.inputs[count:])), {**op.attrs, **attrs})
+        return list(result)
+    for key, value in attrs.items():
+        op._set_attr(key, value)
+    outputs = op._extend_outputs(dtypes, shapes)
+    for output, inside in zip(outputs, added, strict=True):
+        set_handle_data(output, handle_data(inside))
+    return op.outputs
+
+
+def taking_none(rule: Any) -> Any:
     """Marks a rule that copes with outputs nobody differentiated: no zeros are made for them."""
     rule.takes_none = True
     return rule
 
 
-def _intermediates(body: FuncGraph, backward: BackwardBody) -> list[SymbolicTensor]:
-    given = {id(tensor) for tensor in body.inputs}
-    return [tensor for tensor in backward.needed if id(tensor) not in given and isinstance(tensor, SymbolicTensor)]
+def differentiated(op: Operation, dys: Sequence[Any]) -> tuple[int, ...]:
+    """The outputs of `op` that a gradient arrives at."""
+    return tuple(
+        index for index, (tensor, dy) in enumerate(zip(op.outputs, dys, strict=True)) if dy is not None and is_differentiable(tensor.dtype)
+    )
 
 
-def _apply(body: FuncGraph, inputs: Sequence[Any], extra: Sequence[SymbolicTensor], name: str | None, gradient: Any) -> list[Any]:
-    function = _function_with(body, extra)
+# ---- calls ----------------------------------------------------------------------------------------------------------
+
+
+def call_graph(body: FuncGraph, inputs: Sequence[Any], name: str | None = None) -> list[Any]:
+    """Calls a traced body. `inputs` stand for all of body.inputs, captured ones included."""
+    extra: Sequence[SymbolicTensor] = ()
+    if graph_for(inputs) is None:
+        interested = [recorder for recorder in context.state().recorders if recorder.wants(tuple(inputs))]
+        if interested:
+            extra = _saved(body, len(interested) > 1 or any(recorder.higher_order for recorder in interested))
+    outputs = _apply(body, inputs, extra, name)
+    return outputs[: len(body.outputs)]
+
+
+def _saved(body: FuncGraph, higher_order: bool) -> Sequence[SymbolicTensor]:
+    """The values of the body that its gradient needs; for higher order also what the gradients of those need."""
+    known: dict[Any, list[SymbolicTensor]] = body.__dict__.setdefault("_saved_values", {})
+    key = (higher_order, body.version, body.rewrites)
+    if key not in known:
+        saved: list[SymbolicTensor] = []
+        while True:
+            values = ForwardValues(body.function(saved), body.inputs)
+            targets = [tensor for tensor in (*body.outputs, *saved) if is_differentiable(tensor.dtype)]
+            missing = missing_in([values], backward_of(body, targets).needed, 0)
+            saved += missing
+            if not (missing and (higher_order or body.function().is_stateful)):
+                break
+        known[higher_order, body.version, body.rewrites] = saved
+        return saved
+    return known[key]
+
+
+def _apply(body: FuncGraph, inputs: Sequence[Any], extra: Sequence[SymbolicTensor], name: str | None) -> list[Any]:
+    function = body.function(extra)
     definition = STATEFUL_PARTITIONED_CALL if function.is_stateful else PARTITIONED_CALL
-    attrs = {"f": function, "Tout": tuple(tensor.dtype for tensor in function.outputs)}
-    outputs = apply_op(definition, (list(inputs),), attrs, name, gradient)
-    outputs = list(outputs) if function.outputs else []
+    attrs = {"f": function, "Tout": tuple(tensor.dtype.base_dtype for tensor in function.outputs)}
+    graph = graph_for(inputs)
+    if graph is not None and body.control_captures:
+        with graph.control_dependencies(body.control_captures):
+            outputs = apply_op(definition, (list(inputs),), attrs, name)
+    else:
+        outputs = apply_op(definition, (list(inputs),), attrs, name)
     for output, inner in zip(outputs, function.outputs, strict=True):
         set_handle_data(output, handle_data(inner))
-    return outputs
-
-
-def _function_with(body: FuncGraph, extra: Sequence[SymbolicTensor]) -> Any:
-    """body as a Function that also returns `extra`; the same object for the same request while the body is unchanged."""
-    cache = body.__dict__.setdefault("_functions", {})
-    key = (body.version, body.rewrites, tuple(id(tensor) for tensor in (*body.outputs, *extra)))
-    if key not in cache:
-        cache[key] = body.function(extra)
-    return cache[key]
-
-
-def _call_backward(
-    op: Operation, body: FuncGraph, backward: BackwardBody, extra: Sequence[SymbolicTensor], dys: Sequence[Any]
-) -> list[Any]:
-    position = {id(tensor): index for index, tensor in enumerate(body.inputs)}
-    offset = {id(tensor): len(body.outputs) + index for index, tensor in enumerate(extra)}
-    weights = [_weight(op, index, dys[index]) for index in backward.weighted]
-    values = [
-        op.inputs[position[id(tensor)]] if id(tensor) in position else op.outputs[offset[id(tensor)]]
-        for tensor in backward.needed
-    ]
-    return backward.pack(call_graph(backward.graph, [*weights, *values]))
-
-
-def _weight(op: Operation, index: int, dy: Any) -> Any:
-    return apply_op(REGISTRY["ZerosLike"], (op.outputs[index],)) if dy is None else dy
+    return list(outputs)
 
 
 @gradient_of("PartitionedCall", "StatefulPartitionedCall")
-@_taking_none
+@taking_none
 def _gradient_of_call(op: Operation, *dys: Any) -> list[Any]:
-    """For a call in a graph: from now on it also returns the intermediates that its backward function needs."""
-    body = op.attrs["f"].graph
-    backward = backward_of(body)
-    extra = _intermediates(body, backward)
-    count = len(body.outputs)
-    if extra and len(op.outputs) == count:
-        op._set_attr("f", _function_with(body, extra))
-        op._set_attr("Tout", tuple(tensor.dtype for tensor in op.attrs["f"].outputs))
-        added = op._extend_outputs([tensor.dtype for tensor in extra], [tensor.shape for tensor in extra])
-        for output, inner in zip(added, extra, strict=True):
-            set_handle_data(output, handle_data(inner))
-    return _call_backward(op, body, backward, extra, dys[:count])
-
+    function: Function = op.attrs["f"]
+    body = function.graph
+    assert isinstance(body, FuncGraph)
+    chosen = differentiated(op, dys)
+    backward = backward_of(body, [function.outputs[index] for index in chosen])
+    values = ForwardValues(function, op.inputs)
+    missing = missing_in([values], backward.needed, len(op.outputs))
+    outputs: Sequence[Any] = op.outputs
+    if missing:
+        more = body.function([*function.outputs[len(body.outputs) :], *missing])
+        attrs = {"f": more, "Tout": tuple(tensor.dtype.base_dtype for tensor in more.outputs)}
+        outputs = extended(op, attrs, missing, [tensor.dtype.base_dtype for tensor in missing], [tensor.shape for tensor in missing])
+    weights = [convert_to_tensor(dys[index]) for index in chosen]
+    return backward.pack(call_graph(backward.graph, [*weights, *[values.value(tensor, outputs) for tensor in backward.needed]]))

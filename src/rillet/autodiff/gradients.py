@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rillet.autodiff.backprop import backprop, is_differentiable
+from rillet.autodiff.backprop import backprop, is_differentiable, producer_through_captures
 from rillet.autodiff.tape import UnconnectedGradients
 from rillet.core import context
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
-from rillet.core.graph import GRADIENT_RULES, Operation
+from rillet.core.function import FuncGraph
+from rillet.core.graph import GRADIENT_RULES, Graph, Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY
 from rillet.core.tensor import SymbolicTensor, Tensor
 
@@ -57,12 +58,12 @@ def gradients(
     graph = context.state().graph if getattr(context.state().graph, "outer_graph", None) is not None else graph
     assert graph is not None
     with context.use_graph(graph):
-        sources = [graph.capture(_symbolic(x, "xs")) for x in originals]
-        stop = [graph.capture(_symbolic(x, "stop_gradients")) for x in _listed(stop_gradients or [])]
+        sources = [_own_or_around(graph, _symbolic(x, "xs")) for x in originals]
+        stop = [_own_or_around(graph, _symbolic(x, "stop_gradients")) for x in _listed(stop_gradients or [])]
         targets = [graph.capture(tensor) for tensor in targets]
         with graph.name_scope(name):
             starts = [_start(index, pair) for index, pair in enumerate(zip(targets, weights, strict=True))]
-            result = backprop(targets, sources, starts, _producer, stop, gate_gradients)
+            result = backprop(targets, sources, starts, producer_through_captures, stop, gate_gradients)
             if unconnected_gradients == UnconnectedGradients.ZERO:
                 result = [
                     apply_op(REGISTRY["ZerosLike"], (x,)) if gradient is None else gradient
@@ -71,8 +72,12 @@ def gradients(
     return result
 
 
-def _producer(tensor: Tensor) -> Operation | None:
-    return tensor.op if isinstance(tensor, SymbolicTensor) else None
+def _own_or_around(graph: Graph, tensor: Tensor) -> Tensor:
+    """A tensor to differentiate by: of this graph, or of one around it, which gradients reach through what is captured."""
+    if isinstance(graph, FuncGraph) and (not isinstance(tensor, SymbolicTensor) or tensor.op.graph is not graph):
+        graph.capture(tensor)
+        return tensor
+    return graph.capture(tensor)
 
 
 def _start(index: int, pair: tuple[Tensor, Any]) -> Any:

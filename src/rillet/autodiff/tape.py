@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import EagerTensor, Tensor
+
+_LOGGER = logging.getLogger("rillet")
 
 
 @public("UnconnectedGradients")
@@ -40,6 +43,7 @@ class GradientTape:
 
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
         self._persistent = persistent
+        self.higher_order = persistent
         self._watch_accessed_variables = watch_accessed_variables
         self._recording = False
         self._used = False
@@ -106,9 +110,7 @@ class GradientTape:
                 self._watch_variable(value)
             elif isinstance(value, Tensor):
                 if not is_differentiable(value.dtype):
-                    import logging
-
-                    logging.getLogger("rillet").warning(
+                    _LOGGER.warning(
                         "The dtype of the watched tensor must be floating (e.g. tf.float32), got %r", value.dtype
                     )
                 self._track(value)

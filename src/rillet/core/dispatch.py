@@ -57,6 +57,10 @@ def apply_op(
     for an op without outputs (None when it ran eagerly).
     """
     current = context.state()
+    if current.quick and gradient is None:
+        result = _run_quickly(definition, inputs, attrs, current)
+        if result is not None:
+            return result
     graph = graph_for(inputs, current)
     if graph is None:
         tensors, resolved = _resolve(definition, inputs, attrs, None)
@@ -202,21 +206,126 @@ def _as_result(definition: OpDef, outputs: list[Any], operation: Operation | Non
 # ---- the short path -----------------------------------------------------------------------------------------------
 
 
-def quick_binary(definition: OpDef, slow: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """`slow`, an operator method, with a short path for two concrete tensors of one dtype that nobody records."""
-    kernel = definition.reference
+class _QuickForm:
+    """What can be worked out once an op, for eager calls on concrete tensors: how each input's dtype is checked, which
+    options the kernel takes, and where the output's dtype comes from. `usable` is false for lists, several outputs,
+    state and the like."""
+
+    __slots__ = ("allowed", "inputs", "kernel", "keys", "options", "output_dtype", "output_key", "usable")
+
+    def __init__(self, definition: OpDef) -> None:
+        signature = definition.signature
+        self.kernel = definition.reference
+        self.inputs = tuple((argument.type_attr, argument.dtype) for argument in signature.inputs)
+        self.usable = (
+            self.kernel is not None
+            and not definition.is_stateful
+            and not definition.kernel_needs_context
+            and definition.single_output
+            and bool(signature.inputs)
+            and not any(argument.is_list or argument.is_ref for argument in signature.inputs)
+        )
+        self.allowed = {
+            key: None if attribute.allowed is None else frozenset(map(id, attribute.allowed))
+            for key, attribute in signature.attributes.items()
+        }
+        self.keys = definition.kernel_attributes
+        self.options = {key: signature.attributes[key].default for key in self.keys if key in signature.attributes}
+        output = signature.outputs[0] if signature.outputs else None
+        self.output_key = output.type_attr if output else None
+        self.output_dtype = output.dtype if output else None
+        if self.output_key is not None:
+            self.options.setdefault(self.output_key, signature.attributes[self.output_key].default)
+
+
+def _quick_form(definition: OpDef) -> _QuickForm:
+    form: _QuickForm | None = definition.__dict__.get("_quick_form")
+    if form is None:
+        form = definition.__dict__["_quick_form"] = _QuickForm(definition)
+    return form
+
+
+def _run_quickly(
+    definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, current: context.ThreadState
+) -> EagerTensor | None:
+    """The op's result where all is concrete and fits; None sends the call the long way, which finds out why not."""
+    form = definition.__dict__.get("_quick_form") or _quick_form(definition)
+    if not form.usable or len(inputs) != len(form.inputs):
+        return None
+    types: dict[str, DType] = {}
+    arrays = []
+    for value, (key, fixed) in zip(inputs, form.inputs, strict=True):
+        if type(value) is not EagerTensor:
+            return None
+        dtype = value.dtype
+        if key is None:
+            if dtype is not fixed:
+                return None
+        elif key not in types:
+            allowed = form.allowed[key]
+            if allowed is not None and id(dtype) not in allowed:
+                return None
+            types[key] = dtype
+        elif types[key] is not dtype:
+            return None
+        arrays.append(value._array)
+    known = {**form.options, **types, **attrs} if attrs else {**form.options, **types}
+    kernel = form.kernel
     assert kernel is not None
+    try:
+        if form.keys:
+            result = current.run_quietly(kernel, *arrays, **{key: known[key] for key in form.keys})
+        else:
+            result = current.run_quietly(kernel, *arrays)
+    except Exception:
+        return None
+    out: DType = form.output_dtype if form.output_key is None else known[form.output_key]  # type: ignore[assignment]
+    return EagerTensor(as_declared(result, out), out, errors.user_site())
+
+
+def quick_binary(
+    kernel: Callable[[Any, Any], Any],
+    allowed: Sequence[DType],
+    slow: Callable[[Any, Any], Any],
+    makes_bool: bool = False,
+    reflected: bool = False,
+) -> Callable[[Any, Any], Any]:
+    """`slow`, an operator method, with a short path for a concrete tensor and another of its dtype, or a Python number,
+    where nobody records.
+
+    kernel: of arrays of any dtype in `allowed`; its result has that dtype too, or bool for `makes_bool`.
+    reflected: the method's second argument is the kernel's first.
+    """
     local = context._LOCAL
     get_frame = sys._getframe
-    makes_bool = definition.signature.outputs[0].dtype is dtypes.bool
+    tensors = frozenset(dtype.as_datatype_enum for dtype in allowed)
+    # NumPy takes a Python number in the array's dtype; the extension types don't know that rule.
+    native = [dtype for dtype in allowed if dtype.numpy_dtype.isbuiltin == 1 and not dtype.is_bool]
+    numbers = frozenset(dtype.as_datatype_enum for dtype in native)
+    floats = frozenset(dtype.as_datatype_enum for dtype in native if not dtype.is_integer)
+    takes_numbers = isinstance(kernel, np.ufunc)
 
     def operator(self: Any, other: Any) -> Any:
-        if type(other) is EagerTensor and type(self) is EagerTensor:
+        state = local.state
+        if state.quick and type(self) is EagerTensor:
             dtype = self.dtype
-            state = local.state
-            if dtype is other.dtype and state.quick:
+            kind = type(other)
+            operand = other
+            if kind is EagerTensor:
+                fits = other.dtype is dtype and dtype.as_datatype_enum in tensors
+                operand = other._array
+            elif kind is float:
+                fits = dtype.as_datatype_enum in floats
+            else:
+                fits = kind is int and dtype.as_datatype_enum in numbers
+            if fits:
                 try:
-                    result = state.run_quietly(kernel, self._array, other._array)
+                    if kind is not EagerTensor and not takes_numbers:
+                        operand = dtype.as_numpy_dtype(operand)
+                    if reflected:
+                        result = state.run_quietly(kernel, operand, self._array)
+                    else:
+                        result = state.run_quietly(kernel, self._array, operand)
                 except Exception:
                     return slow(self, other)  # it fails again there, where the reason is found
                 frame = get_frame(1)
@@ -351,9 +460,11 @@ def as_tensor(
         return _pack(value, dtype, name)
     if value is None:
         raise ValueError("None values not supported.")
-    if preferred is None and dtype is None and allowed is not None and dtypes.float32 in allowed:
-        preferred = dtypes.float32 if dtypes.int32 not in allowed else None
-    array, found = convert.to_array(value, dtype, preferred)
+    array, found = convert.to_array(value, dtype, preferred if allowed is None else None)
+    if dtype is None and allowed is not None and found not in allowed:
+        # what the value is by itself won't do: the op's default dtype, or else float32, is tried
+        hint = preferred or (dtypes.float32 if dtypes.float32 in allowed else None)
+        array, found = convert.to_array(value, None, hint)
     return constant_in(graph, array, found, name)
 
 
@@ -375,19 +486,28 @@ def _has_tensor(values: Sequence[Any]) -> bool:
 
 
 def _pack(values: Sequence[Any], dtype: DType | None, name: str | None) -> Any:
-    """A nested list with tensors in it, packed level by level."""
+    """A nested list with tensors in it, packed level by level. In a graph each level is a name scope, and what becomes
+    a constant is named after its place in the list."""
     wanted = dtype or _first_dtype(values)
+    graph = graph_for(values)
+    if graph is None:
+        return apply_op(opdef.REGISTRY["Pack"], [_packed_rows(values, wanted)], {"axis": 0})
+    with graph.name_scope(name or "packed") as scope:
+        return apply_op(opdef.REGISTRY["Pack"], [_packed_rows(values, wanted)], {"axis": 0}, scope)
+
+
+def _packed_rows(values: Sequence[Any], wanted: DType | None) -> list[Any]:
     rows = []
-    for value in values:
-        if isinstance(value, (list, tuple)):
-            rows.append(_pack(value, wanted, None) if _has_tensor(value) else convert_to_tensor(value, wanted))
+    for place, value in enumerate(values):
+        if isinstance(value, (list, tuple)) and _has_tensor(value):
+            rows.append(_pack(value, wanted, str(place)))
         elif isinstance(value, Tensor) and wanted is not None and value.dtype.base_dtype is not wanted:
             raise TypeError(
                 f"Cannot convert a list containing a tensor of dtype {value.dtype.name} to {wanted.name} (Tensor is: {value!r})"
             )
         else:
-            rows.append(convert_to_tensor(value, wanted))
-    return apply_op(opdef.REGISTRY["Pack"], [rows], {"axis": 0}, name or "packed")
+            rows.append(convert_to_tensor(value, wanted, str(place)))
+    return rows
 
 
 def _first_dtype(values: Sequence[Any]) -> DType | None:

@@ -96,23 +96,30 @@ def _in_order(needed: dict[int, Operation], given: set[int]) -> list[Operation]:
     return result
 
 
-# An integer this small that a function closes over is built in as a constant: shapes and axes stay static.
 _LARGEST_BUILT_IN = 128
 
 
 class FuncGraph(Graph):
-    """The body of a function: inputs are placeholders, tensors from outside are captured as further inputs."""
+    """The body of a function: inputs are placeholders, tensors from outside are captured as further inputs.
 
-    def __init__(self, name: str, outer_graph: Graph | None | str = "current") -> None:
+    keeps_effects: stateful operations run although nobody reads them, all in the order of the program, as in Python.
+        (The branches and loops of TensorFlow 1's graphs run what their results need, and no more.)
+    """
+
+    def __init__(self, name: str, outer_graph: Graph | None | str = "current", keeps_effects: bool = True) -> None:
         super().__init__()
         self.name = name
         current = context.state().graph if outer_graph == "current" else outer_graph
         assert not isinstance(current, str)
         self.outer_graph: Graph | None = current
+        self.keeps_effects = keeps_effects
         self.inputs: list[SymbolicTensor] = []
         self.outputs: list[SymbolicTensor] = []
         self.structured_outputs: Any = None
+        self.control_captures: list[Operation] = []
         self._captures: dict[int, tuple[Tensor, SymbolicTensor]] = {}
+        self._aliases: dict[int, tuple[Tensor, SymbolicTensor]] = {}
+        self._functions: dict[Any, Function] = {}
         if current is not None:
             self.seed = current.seed
             self._collections = current._collections
@@ -133,6 +140,8 @@ class FuncGraph(Graph):
             operation = self.create_operation(definition, (), {"dtype": dtype, "shape": shape}, name)
         return operation.outputs[0]  # type: ignore[no-any-return]
 
+    # ---- what comes from outside ------------------------------------------------------------------------------
+
     @property
     def captures(self) -> list[tuple[Tensor, SymbolicTensor]]:
         """(tensor outside, input inside), in the order of the inputs they became."""
@@ -151,53 +160,103 @@ class FuncGraph(Graph):
 
         Raises InaccessibleTensorError for a symbolic tensor of a graph that does not enclose this one.
         """
-        if isinstance(tensor, SymbolicTensor) and tensor.graph is self:
+        if isinstance(tensor, SymbolicTensor) and tensor.op.graph is self:
             return tensor
-        known = self._captures.get(id(tensor))
+        known = self._captures.get(id(tensor)) or self._aliases.get(id(tensor))
         if known is not None:
-            return known[1]
-        if isinstance(tensor, SymbolicTensor):
-            self._check_encloses(tensor)
+            inside = known[1]
         elif _is_built_in(tensor):
-            return super().capture(tensor, name)
+            return self._constant(tensor, name)
+        else:
+            inside = self._take_in(tensor, name)
+        for recorder in context.state().recorders:
+            if recorder.wants((tensor,)):
+                recorder.record(self._passing(tensor, inside))
+        return inside
+
+    def _take_in(self, tensor: Tensor, name: str | None) -> SymbolicTensor:
+        outside = self._as_seen_outside(tensor)
+        if outside is not tensor:
+            self._aliases[id(tensor)] = (tensor, self.capture(outside, name))
+            return self._aliases[id(tensor)][1]
         inside = self._placeholder(tensor.dtype, tensor.shape, name or getattr(tensor, "_capture_name", None))
         set_handle_data(inside, handle_data(tensor))
+        inside.__dict__["_outside"] = tensor
         self.inputs.append(inside)
         self._captures[id(tensor)] = (tensor, inside)
         return inside
 
-    def _check_encloses(self, tensor: SymbolicTensor) -> None:
+    def passing_in(self, inside: Tensor) -> Operation | None:
+        """What makes `inside` of a captured tensor: an Identity, for differentiation alone; None for other tensors."""
+        outside = inside.__dict__.get("_outside")
+        return None if outside is None else self._passing(outside, inside)
+
+    def _passing(self, outside: Tensor, inside: Any) -> Operation:
+        known: dict[int, Operation] = inside.__dict__.setdefault("_passing", {})
+        if id(outside) not in known:
+            operation = Operation(opdef.REGISTRY["Identity"], (outside,), {"T": outside.dtype.base_dtype})
+            operation.outputs = [inside]
+            operation.sequence = inside.op.sequence
+            known[id(outside)] = operation
+        return known[id(outside)]
+
+    def _as_seen_outside(self, tensor: Tensor) -> Tensor:
+        """`tensor` as the graph around this one has it: one from further out has been captured by that graph."""
         outer = self.outer_graph
-        while outer is not None:
-            if tensor.graph is outer:
-                return
-            outer = getattr(outer, "outer_graph", None)
+        if not isinstance(tensor, SymbolicTensor) or tensor.op.graph is outer:
+            return tensor
+        if isinstance(outer, FuncGraph):
+            return outer.capture(tensor)
         raise InaccessibleTensorError(
             f"{tensor} is out of scope: it was made at {tensor.location} inside another function or branch "
             f"({getattr(tensor.graph, 'name', 'a graph')}) and cannot be used in '{self.name}'. "
             "Please use return values, explicit Python locals or TensorFlow collections to access it."
         )
 
-    def _own(self, element: Any) -> Any:
-        """Control dependencies on what happens outside the function are met before it is called: nothing to add."""
-        return element
-
     def _as_operations(self, values: Iterable[Any]) -> list[Operation]:
         if isinstance(values, (SymbolicTensor, Operation)) or hasattr(values, "_as_graph_element"):
             values = [values]
-        inside = [value for value in values if getattr(value, "graph", self) is self]
+        inside = []
+        for value in values:
+            for part in getattr(value, "_flatten_components", lambda value=value: [value])():
+                graph = getattr(part, "graph", None)
+                if isinstance(graph, Graph) and graph is not self:
+                    element = graph.as_graph_element(part)
+                    self.capture_control(element if isinstance(element, Operation) else element.op)
+                else:
+                    inside.append(part)
         return super()._as_operations(inside)
 
+    def capture_control(self, operation: Operation) -> None:
+        """Makes whatever calls this body wait for `operation`, which belongs to an enclosing graph."""
+        if operation.graph is not self.outer_graph and isinstance(self.outer_graph, FuncGraph):
+            self.outer_graph.capture_control(operation)
+        elif operation.graph is self.outer_graph and operation not in self.control_captures:
+            self.control_captures.append(operation)
+
+    # ---- the function -----------------------------------------------------------------------------------------
+
     def function(self, extra_outputs: Sequence[SymbolicTensor] = ()) -> Function:
-        """The body as it stands. Stateful operations run even if nobody reads them, all in the order of the program."""
-        stateful = [operation for operation in self._operations if operation.definition.is_stateful]
-        return Function.cut(self.name, self.inputs, [*self.outputs, *extra_outputs], stateful, self)
+        """The body as it stands; the same object while it is unchanged."""
+        outputs = [*self.outputs, *extra_outputs]
+        key = (self.version, self.rewrites, *map(id, self.inputs), None, *map(id, outputs))
+        known = self._functions.get(key)
+        if known is None:
+            effects = [operation for operation in self._operations if operation.definition.is_stateful]
+            known = Function.cut(self.name, self.inputs, outputs, effects if self.keeps_effects else (), self)
+            self._functions[key] = known
+        return known
 
 
 def _is_built_in(tensor: Tensor) -> bool:
-    assert isinstance(tensor, EagerTensor), tensor
+    """Small integers and strings that a function closes over: built in as constants, shapes and axes stay static."""
     dtype = tensor.dtype
-    return (dtype.is_integer or dtype.is_bool or dtype is dtypes.string) and np.size(tensor._array) <= _LARGEST_BUILT_IN
+    if not (dtype.is_integer or dtype.is_bool or dtype is dtypes.string):
+        return False
+    if isinstance(tensor, EagerTensor):
+        return bool(np.size(tensor._array) <= _LARGEST_BUILT_IN)
+    assert isinstance(tensor, SymbolicTensor), tensor
+    return tensor.op.type == "Const" and np.size(tensor.op.attrs["value"]) <= _LARGEST_BUILT_IN
 
 
 def decomposition(operation: Operation) -> Function:

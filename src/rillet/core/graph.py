@@ -417,15 +417,11 @@ class Graph:
             if value is None or (isinstance(value, Tensor) and not isinstance(value, SymbolicTensor)):
                 continue  # what ran eagerly has run
             for part in getattr(value, "_flatten_components", lambda value=value: [value])():
-                element = self.as_graph_element(self._own(part))
+                element = self.as_graph_element(part)
                 operation = element.op if isinstance(element, SymbolicTensor) else element
                 if operation not in operations:
                     operations.append(operation)
         return operations
-
-    def _own(self, element: Any) -> Any:
-        """An element of this graph for one of another: function graphs capture, others have none."""
-        return element
 
     @contextlib.contextmanager
     def device(self, device_name_or_function: Any) -> Iterator[None]:
@@ -538,9 +534,13 @@ class Graph:
             if tensor.graph is self:
                 return tensor
             raise ValueError(f"{tensor} must be from the same graph as the other inputs: it belongs to another graph.")
+        return self._constant(tensor, name)
+
+    def _constant(self, tensor: Tensor, name: str | None) -> SymbolicTensor:
+        """A constant of this graph with the value of `tensor`, which is concrete or a constant of another graph."""
         known = self._captured_constants.get(id(tensor))
         if known is None:
-            array = tensor._array  # type: ignore[attr-defined]
+            array = tensor.op.attrs["value"] if isinstance(tensor, SymbolicTensor) else tensor._array  # type: ignore[attr-defined]
             attrs = {"value": array, "dtype": tensor.dtype}
             with self.control_dependencies(None):
                 constant = self.create_operation(opdef.REGISTRY["Const"], (), attrs, name or "Const").outputs[0]

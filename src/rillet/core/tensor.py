@@ -230,7 +230,8 @@ class EagerTensor(Tensor):
             return "<unprintable>"
         value = self.numpy()
         if isinstance(value, np.ndarray):
-            return repr(value) if is_repr else str(value)
+            text = repr(value) if is_repr else str(value)
+            return f"\n{text}" if is_repr and "\n" in text else text
         return repr(value) if isinstance(value, (bytes, str)) else str(value)
 
     def __str__(self) -> str:

@@ -123,44 +123,6 @@ for _name in ("control_flow_v2",):
     export(_nothing, v1=[f"enable_{_name}", f"disable_{_name}"])
 
 
-@public(v2=["name_scope"])
-class NameScope:
-    """A context in which names of new operations start with `name`. Yields the scope's full name with a "/"."""
-
-    def __init__(self, name: str) -> None:
-        if not isinstance(name, str):
-            raise ValueError("name for name_scope must be a string.")
-        self._name = name
-        self._block: Any = None
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def __enter__(self) -> str:
-        graph = context.state().graph
-        if graph is None:
-            self._block = context.get_default_graph().name_scope(self._name)
-        else:
-            self._block = graph.name_scope(self._name)
-        scope: str = self._block.__enter__()
-        return scope
-
-    def __exit__(self, *exc_info: Any) -> None:
-        self._block.__exit__(*exc_info)
-
-
-@public(v1=["name_scope"])
-@contextlib.contextmanager
-def name_scope_v1(name: Any, default_name: Any = None, values: Any = None) -> Any:
-    """As tf.name_scope; `default_name` is used when name is None."""
-    chosen = default_name if name is None else name
-    graph = next((value.graph for value in values or () if hasattr(value, "op")), None) or context.get_default_graph()
-    with context.use_graph(graph) if context.state().graph is not None else contextlib.nullcontext():
-        with graph.name_scope(chosen) as scope:
-            yield scope
-
-
 @public("control_dependencies")
 def control_dependencies(control_inputs: Any) -> Any:
     """Operations made inside run after `control_inputs`. Eagerly there is nothing to order."""

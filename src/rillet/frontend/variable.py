@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,16 +14,19 @@ import numpy as np
 from rillet.core import context, dtypes
 from rillet.core.buffers import aligned_copy
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.execution import VariableState
+from rillet.core.execution import VariableState, eager_context
 from rillet.core.export import export, public
-from rillet.core.function import FuncGraph
+from rillet.core.function import FuncGraph, Function
 from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import REGISTRY
-from rillet.core.shapes import TensorShape
+from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor, TensorReference, set_handle_data
 from rillet.errors import location_of, user_site
 from rillet.frontend.collections import GraphKeys
+from rillet.frontend.scopes import eager_name_scope, init_scope, use_eager_name_scope
+from rillet.frontend.variable_updates import SparseUpdates
 from rillet.ops import operators
+from rillet.ops.indexing import variable_getitem
 from rillet.ops.state import read_variable
 
 _EAGER_IDS = itertools.count()
@@ -32,43 +36,36 @@ class VariableDefaults:
     """Whether tf.Variable makes resource variables in graphs (TensorFlow 2) or reference variables (TensorFlow 1)."""
 
     use_resource = True
+    initialized_value: Callable[[Any], Any]  # needs a branch, which a higher module sets
 
 
-@contextlib.contextmanager
-def init_scope() -> Iterator[None]:
-    """Leaves every function that is being traced: what is made inside lives in the outermost graph, or eagerly."""
-    outer: Graph | None = None
-    for graph in reversed([None if context.eager_by_default() else context.global_default_graph(), *context.state().stack]):
-        if not isinstance(graph, FuncGraph):
-            outer = graph
-            break
-    if context.state().graph is outer:
-        yield
-        return
-    scope = context.state().graph.get_name_scope() if context.state().graph is not None else ""
-    with context.use_graph(outer), context.without_recording():
-        if outer is None:
-            yield
-        else:
-            with outer.control_dependencies(None), outer.name_scope(scope + "/" if scope else None):
-                yield
+class VariableSynchronization(enum.Enum):
+    """When copies of a distributed variable are made equal."""
+
+    AUTO = 0
+    NONE = 1
+    ON_WRITE = 2
+    ON_READ = 3
 
 
-export(init_scope, "init_scope")
+class VariableAggregation(enum.Enum):
+    """How updates of the copies of a distributed variable are combined."""
+
+    NONE = 0
+    SUM = 1
+    MEAN = 2
+    ONLY_FIRST_REPLICA = 3
+    ONLY_FIRST_TOWER = 3
 
 
-@public("VariableSynchronization")
-class VariableSynchronization:
-    AUTO, NONE, ON_WRITE, ON_READ = range(4)
-
-
-@public("VariableAggregation")
-class VariableAggregation:
-    NONE, SUM, MEAN, ONLY_FIRST_REPLICA = range(4)
+VariableAggregationV2 = enum.Enum("VariableAggregationV2", {member.name: member.value for member in VariableAggregation})
+export(VariableSynchronization, "VariableSynchronization")
+export(VariableAggregation, v1=["VariableAggregation"])
+export(VariableAggregationV2, v2=["VariableAggregation"])
 
 
 @public("Variable")
-class Variable:
+class Variable(SparseUpdates):
     """A variable: a tensor whose value can be changed, and which is shared by every run and call that uses it.
 
     initial_value: a tensor, what converts to one, or a function of no arguments that makes one.
@@ -110,8 +107,14 @@ class Variable:
         experimental_enable_variable_lifting: bool = True,
     ) -> None:
         if initial_value is None:
-            raise ValueError("initial_value must not be None.")
-        self.trainable = trainable is None or bool(trainable)
+            raise ValueError(
+                "The `initial_value` arg to `tf.Variable` must be specified except when you are not providing a "
+                "`variable_def`. You provided neither."
+            )
+        _check_options(name, collections, constraint, synchronization, aggregation)
+        if trainable is None:
+            trainable = synchronization is not VariableSynchronization.ON_READ
+        self.trainable = bool(trainable)
         self.constraint = constraint
         self.synchronization = synchronization
         self.aggregation = aggregation
@@ -136,35 +139,32 @@ class Variable:
     _initializer: Any = None
 
     def _create_eagerly(self, initial_value: Any, dtype: Any, name: str | None, validate_shape: bool, shape: Any) -> None:
-        value = convert_to_tensor(initial_value() if callable(initial_value) else initial_value, dtype)
+        label = (name or "Variable").rstrip("/")
+        with use_eager_name_scope(label), context.use_graph(None):
+            value = convert_to_tensor(initial_value() if callable(initial_value) else initial_value, dtype)
         if isinstance(value, SymbolicTensor):
-            raise ValueError(
-                "Tensor-typed variable initializers must either be wrapped in an init_scope or callable (e.g., "
-                "`tf.Variable(lambda : tf.truncated_normal([10, 40]))`) when building functions. Please file a feature "
-                f"request if this restriction inconveniences you. ({value} belongs to a graph.)"
-            )
+            value = _lifted(value)
         self._dtype = value.dtype
-        self._shape = TensorShape(shape) if shape is not None else value.shape if validate_shape else TensorShape(None)
-        self._name = (name or "Variable").rstrip("/") + ":0"
-        state = VariableState(self._name[:-2], self._dtype, self._shape)
+        self._shape = _declared_shape(value.shape, shape, validate_shape)
+        self._name = f"{eager_name_scope()}{label}:0"
+        state = VariableState(self._shared_name, self._dtype, self._shape)
         state.value = _owned(value._array)
         handle = EagerTensor(state, dtypes.resource)
-        handle.__dict__["_capture_name"] = self._name[:-2]
+        handle.__dict__["_capture_name"] = label.rpartition("/")[2]
         handle.__dict__["_variable"] = weakref.ref(self)
         self._source = handle
-        self._unique_id = f"{self._name[:-2]}_{next(_EAGER_IDS)}"
+        self._unique_id = f"{self._shared_name}_{next(_EAGER_IDS)}"
 
     def _create_in(
         self, graph: Graph, initial_value: Any, dtype: Any, name: str | None, validate_shape: bool, shape: Any
     ) -> None:
         raise NotImplementedError
 
-    def _initial_tensor(self, graph: Graph, initial_value: Any, dtype: Any) -> Any:
-        """The initial value as a tensor of the graph, named as TensorFlow names it."""
-        if callable(initial_value):
-            with graph.name_scope("Initializer"):
-                return convert_to_tensor(initial_value(), dtype, name="initial_value")
-        return convert_to_tensor(initial_value, dtype, name="initial_value")
+    def _attributes(self, graph: Graph, shared_name: str) -> dict[str, Any]:
+        return {
+            "dtype": self._dtype.base_dtype, "shape": self._shape, "shared_name": shared_name,
+            "container": graph.current_container,
+        }  # fmt: skip
 
     def _collect(self, graph: Graph, collections: Any) -> None:
         names = [GraphKeys.GLOBAL_VARIABLES] if collections is None else list(collections)
@@ -230,13 +230,15 @@ class Variable:
 
     @property
     def initial_value(self) -> Any:
+        if not self._in_graph:
+            raise RuntimeError("This property is not supported when eager execution is enabled.")
         return self._initial_value
 
     def initialized_value(self) -> Any:
         """The value the variable has once initialised; usable in the initial value of another."""
         if not self._in_graph:
             return self.value()
-        return apply_op(REGISTRY["Identity"], (self._initial_value,))
+        return VariableDefaults.initialized_value(self)
 
     def is_initialized(self, name: str | None = None) -> Any:
         raise NotImplementedError
@@ -263,13 +265,17 @@ class Variable:
         raise NotImplementedError("numpy() is only available when eager execution is enabled.")
 
     def eval(self, session: Any = None) -> Any:
-        assert self.graph is not None
-        return self.graph.evaluate(self.value(), None, session)
+        """The value in `session` or the default session. RuntimeError for a variable made eagerly."""
+        if self.graph is None:
+            raise RuntimeError("This operation is not supported when eager execution is enabled.")
+        return self.graph.evaluate(self._as_graph_element(), None, session)
 
     def load(self, value: Any, session: Any = None) -> None:
         """Gives the variable a value in `session` or the default session, adding nothing to the graph."""
-        assert self.graph is not None
-        self.graph.evaluate(self.initializer, {self.initializer.inputs[1]: value}, session)
+        if self.graph is None:
+            self.assign(value)
+        else:
+            self.graph.evaluate(self.initializer, {self.initializer.inputs[1]: value}, session)
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         if dtype is not None and dtypes.as_dtype(dtype) is not self._dtype.base_dtype:
@@ -288,9 +294,6 @@ class Variable:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self.numpy(), dtype)
 
-    def __len__(self) -> int:
-        return len(self.value())
-
     def __iter__(self) -> Iterator[Any]:
         return iter(self.value())
 
@@ -305,9 +308,6 @@ class Variable:
 
     def __index__(self) -> int:
         return int(self.numpy())
-
-    def __format__(self, specification: str) -> str:
-        return format(self.value() if not self._in_graph and specification else str(self), specification)
 
     def __hash__(self) -> int:
         if Equality.elementwise and not self._in_graph and context.executing_eagerly():
@@ -350,6 +350,59 @@ def _owned(array: Any) -> Any:
     return aligned_copy(array) if isinstance(array, np.ndarray) else array
 
 
+def _check_options(name: Any, collections: Any, constraint: Any, synchronization: Any, aggregation: Any) -> None:
+    if collections is not None and not isinstance(collections, (list, tuple, set)):
+        raise ValueError(
+            f"collections argument to Variable constructor must be a list, tuple, or set. Got {collections} of type "
+            f"{type(collections)}"
+        )
+    if constraint is not None and not callable(constraint):
+        raise ValueError(f"Argument `constraint` must be None or a callable. Got a {type(constraint)}: {constraint}")
+    if not isinstance(synchronization, VariableSynchronization):
+        raise ValueError(f"Invalid variable synchronization mode: {synchronization} for variable: {name}")
+    if not isinstance(aggregation, (VariableAggregation, VariableAggregationV2)):
+        raise ValueError(f"Invalid variable aggregation mode: {aggregation} for variable: {name}")
+
+
+def _declared_shape(found: TensorShape, declared: Any, validate_shape: bool) -> TensorShape:
+    """The static shape of a variable whose initial value has shape `found`."""
+    if declared is None:
+        return found if validate_shape else UNKNOWN
+    wanted = TensorShape(declared)
+    if not wanted.is_compatible_with(found):
+        raise ValueError(
+            f"In this `tf.Variable` creation, the initial value's shape ({found}) is not compatible with the explicitly "
+            f"supplied `shape` argument ({declared})."
+        )
+    return wanted
+
+
+def _lifted(value: SymbolicTensor) -> EagerTensor:
+    """The value of a tensor of a function that is being traced, computed outside of it.
+
+    ValueError when it depends on the function's arguments, or belongs to a graph that is no function.
+    """
+    graph = value.graph
+    if not isinstance(graph, FuncGraph):
+        raise ValueError(f"The initial value {value} belongs to a graph: this variable is made eagerly.")
+    inside, outside = graph.internal_captures, graph.external_captures
+    function = Function.cut("initial_value", inside, [value], graph=graph)
+    for operation in function.operations:
+        if operation.type == "Placeholder":
+            raise ValueError(
+                f"Unable to lift tensor {value!r} because it depends transitively on placeholder {operation!r}: the initial "
+                "value of a variable made inside a tf.function must not depend on the function's arguments."
+            )
+    if not all(isinstance(tensor, EagerTensor) for tensor in outside):
+        raise ValueError(f"Unable to lift tensor {value!r}: it depends on tensors of an enclosing function.")
+    array = eager_context().call(function, [tensor._array for tensor in outside])[0]
+    return EagerTensor(array, value.dtype.base_dtype)
+
+
+def _owned(array: Any) -> Any:
+    return aligned_copy(array) if isinstance(array, np.ndarray) else array
+
+
 class ResourceVariable(Variable):
     """A variable behind a handle: reads and writes are operations of their own."""
 
@@ -362,23 +415,25 @@ class ResourceVariable(Variable):
     def _create_in(
         self, graph: Graph, initial_value: Any, dtype: Any, name: str | None, validate_shape: bool, shape: Any
     ) -> None:
-        with graph.name_scope(name or "Variable") as scope:
-            with graph.control_dependencies(None):
-                value = self._initial_tensor(graph, initial_value, dtype)
-                self._initial_value = value
-                self._dtype = value.dtype.base_dtype
-                self._shape = TensorShape(shape) if shape is not None else value.shape if validate_shape else TensorShape(None)
-                shared_name = scope[:-1]
-                attrs = {"dtype": self._dtype, "shape": self._shape, "shared_name": shared_name, "container": graph.current_container}
-                handle = graph.create_operation(REGISTRY["VarHandleOp"], (), attrs, scope).outputs[0]
-                set_handle_data(handle, (self._dtype, self._shape))
-                self._source = handle
-                self._name = handle.op.name + ":0"
-                with graph.name_scope("IsInitialized"):
-                    self._is_initialized_tensor = apply_op(REGISTRY["VarIsInitializedOp"], (handle,))
-                self._initializer = apply_op(REGISTRY["AssignVariableOp"], (handle, value), name="Assign")
-                with graph.name_scope("Read"):
-                    self._snapshot = read_variable(handle, self._dtype)
+        with graph.name_scope(name or "Variable") as scope, graph.control_dependencies(None):
+            with graph.name_scope("Initializer"):
+                given = initial_value() if callable(initial_value) else initial_value
+                value = convert_to_tensor(given, dtype, name="initial_value")
+            self._initial_value = value
+            self._dtype = value.dtype.base_dtype
+            self._shape = _declared_shape(value.shape, shape, validate_shape)
+            handle = graph.create_operation(
+                REGISTRY["VarHandleOp"], (), self._attributes(graph, scope[:-1]), scope
+            ).outputs[0]
+            set_handle_data(handle, (self._dtype, self._shape))
+            handle.__dict__["_variable"] = weakref.ref(self)
+            self._source = handle
+            self._name = handle.name
+            with graph.name_scope("IsInitialized"):
+                self._is_initialized_tensor = apply_op(REGISTRY["VarIsInitializedOp"], (handle,))
+            self._initializer = apply_op(REGISTRY["AssignVariableOp"], (handle, value), name="Assign")
+            with graph.name_scope("Read"):
+                self._snapshot = read_variable(handle, self._dtype)
 
     def value(self) -> Any:
         if context.state().recorders:
@@ -386,17 +441,34 @@ class ResourceVariable(Variable):
         return read_variable(self._source, self._dtype)
 
     def read_value(self) -> Any:
-        value = self.value()
-        return value if isinstance(value, EagerTensor) else apply_op(REGISTRY["Identity"], (value,))
+        graph = context.state().graph
+        if graph is None:
+            return self.value()
+        with graph.name_scope("Read"):
+            value = self.value()
+        return apply_op(REGISTRY["Identity"], (value,))
 
     def sparse_read(self, indices: Any, name: str | None = None) -> Any:
         """The slices at `indices` of axis 0."""
         if context.state().recorders:
             self._accessed()
-        return apply_op(REGISTRY["ResourceGather"], (self._source, indices), {"dtype": self._dtype}, name)
+        return apply_op(REGISTRY["ResourceGather"], (self._source, indices), {"dtype": self._dtype}, name or "Gather")
+
+    def gather_nd(self, indices: Any, name: str | None = None) -> Any:
+        """The slices at the coordinates `indices` [..., depth]."""
+        if context.state().recorders:
+            self._accessed()
+        value = apply_op(
+            REGISTRY["ResourceGatherNd"], (self._source, indices), {"dtype": self._dtype}, name or "GatherNd"
+        )
+        return value if isinstance(value, EagerTensor) else apply_op(REGISTRY["Identity"], (value,))
 
     def is_initialized(self, name: str | None = None) -> Any:
         return apply_op(REGISTRY["VarIsInitializedOp"], (self._source,), name=name)
+
+    def count_up_to(self, limit: int) -> Any:
+        """Adds one, unless the value is `limit` (OutOfRangeError then). Returns the value before."""
+        return apply_op(REGISTRY["ResourceCountUpTo"], (self._source,), {"limit": limit, "T": self._dtype})
 
     def _as_graph_element(self) -> Any:
         if self._in_graph:
@@ -405,64 +477,83 @@ class ResourceVariable(Variable):
 
     def _update(self, kind: str, value: Any, name: str | None, read_value: bool) -> Any:
         tensor = convert_to_tensor(value, self._dtype)
-        if not self._shape.is_compatible_with(tensor.shape) and kind == "assign":
-            label = "" if self._name is None else f" '{self._name}'"
+        if kind == "assign" and not self._shape.is_compatible_with(tensor.shape):
             raise ValueError(
-                f"Cannot assign value to variable{label}: Shape mismatch.The variable shape {self._shape}, and the assigned "
-                f"value shape {tensor.shape} are incompatible."
+                f"Cannot assign value to variable '{self.name}': Shape mismatch.The variable shape {self._shape}, and the "
+                f"assigned value shape {tensor.shape} are incompatible."
             )
         operation = apply_op(REGISTRY[self._UPDATES[kind]], (self._source, tensor), name=name)
-        if operation is None:
-            return self
-        return _Updated(self, operation) if read_value else operation
+        return self._after(operation) if read_value else operation
+
+    def _sparse_update(
+        self, suffix: str, indices: Any, updates: Any, name: str | None, use_locking: bool = False
+    ) -> Any:
+        tensor = convert_to_tensor(updates, self._dtype)
+        return self._after(apply_op(REGISTRY[f"ResourceScatter{suffix}"], (self._source, indices, tensor), name=name))
+
+    def _after(self, operation: Operation | None) -> Any:
+        """What an update returns: the variable, as it is after `operation` (None: which ran eagerly)."""
+        return UnreadVariable(self, operation)
 
 
-class _Updated:
-    """What an update of a variable in a graph returns: reads as the variable after the update, runs as the update."""
+class UnreadVariable(ResourceVariable):
+    """A variable after an update: reads see the update; in a graph, running it runs the update."""
 
-    __array_priority__ = 100
-
-    def __init__(self, variable: ResourceVariable, operation: Operation) -> None:
+    def __init__(self, variable: ResourceVariable, operation: Operation | None) -> None:
+        self.__dict__.update(variable.__dict__)
         self._variable = variable
-        self.op = operation
-        self.graph = operation.graph
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._variable, name)
+        self._operation = operation
+        if operation is not None and not isinstance(operation.graph, FuncGraph):
+            self._snapshot = self.value()
 
     @property
-    def dtype(self) -> dtypes.DType:
-        return self._variable.dtype
+    def name(self) -> str:
+        return "UnreadVariable" if self._operation is None else self._operation.name
 
     @property
-    def shape(self) -> TensorShape:
-        return self._variable.shape
+    def op(self) -> Operation:
+        return self._variable.op if self._operation is None else self._operation
 
-    def get_shape(self) -> TensorShape:
-        return self._variable.shape
+    @property
+    def graph(self) -> Graph | None:
+        return self._variable.graph if self._operation is None else self._operation.graph
+
+    def _ordered(self) -> contextlib.AbstractContextManager[Any]:
+        graph = None if self._operation is None else self._operation.graph
+        return contextlib.nullcontext() if graph is None else graph.control_dependencies([self._operation])
 
     def value(self) -> Any:
-        assert self.graph is not None
-        with self.graph.control_dependencies([self.op]):
+        with self._ordered():
             return self._variable.value()
 
-    read_value = value
+    def read_value(self) -> Any:
+        with self._ordered():
+            return self._variable.read_value()
 
-    def eval(self, session: Any = None) -> Any:
-        return self.graph.evaluate(self.value(), None, session)  # type: ignore[union-attr]
+    def sparse_read(self, indices: Any, name: str | None = None) -> Any:
+        with self._ordered():
+            return self._variable.sparse_read(indices, name)
 
-    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
-        return convert_to_tensor(self.value(), dtype)
+    def gather_nd(self, indices: Any, name: str | None = None) -> Any:
+        with self._ordered():
+            return self._variable.gather_nd(indices, name)
+
+    def _update(self, kind: str, value: Any, name: str | None, read_value: bool) -> Any:
+        with self._ordered():
+            return self._variable._update(kind, value, name, read_value)
+
+    def _sparse_update(
+        self, suffix: str, indices: Any, updates: Any, name: str | None, use_locking: bool = False
+    ) -> Any:
+        with self._ordered():
+            return self._variable._sparse_update(suffix, indices, updates, name, use_locking)
 
     def _as_graph_element(self) -> Any:
-        if "_read" not in self.__dict__:
-            self.__dict__["_read"] = self.value()
-        return self.__dict__["_read"]
-
-    def __repr__(self) -> str:
-        return f"<tf.Variable 'UnreadVariable' shape={self.shape} dtype={self.dtype.name}>"
+        if self._operation is None:
+            return self._variable._as_graph_element()
+        if isinstance(self._operation.graph, FuncGraph):
+            return self._operation
+        return self._snapshot
 
 
 def _eager_variable_in(graph: Graph, variable: ResourceVariable) -> Any:
@@ -482,27 +573,53 @@ class ReferenceVariable(Variable):
     def _create_in(
         self, graph: Graph, initial_value: Any, dtype: Any, name: str | None, validate_shape: bool, shape: Any
     ) -> None:
-        with graph.name_scope(name or "Variable") as scope:
-            with graph.control_dependencies(None):
-                value = self._initial_tensor(graph, initial_value, dtype)
-                self._initial_value = value
-                base = value.dtype.base_dtype
-                self._dtype = base._as_ref
-                self._shape = TensorShape(shape) if shape is not None else value.shape if validate_shape else TensorShape(None)
-                attrs = {"dtype": base, "shape": self._shape, "shared_name": "", "container": graph.current_container}
-                source = graph.create_operation(REGISTRY["VariableV2"], (), attrs, scope).outputs[0]
-                self._source = source
-                self._name = source.name
-                attrs = {"validate_shape": validate_shape}
-                self._initializer = apply_op(REGISTRY["Assign"], (source, value), attrs, "Assign").op
-                self._snapshot = apply_op(REGISTRY["Identity"], (source,), name="read")
+        with graph.name_scope(name or "Variable") as scope, graph.control_dependencies(None):
+            value = self._initial_tensor(graph, initial_value, dtype)
+            self._initial_value = value
+            self._dtype = value.dtype.base_dtype._as_ref
+            self._shape = _declared_shape(value.shape, shape, validate_shape)
+            if validate_shape and not self._shape.is_fully_defined():
+                raise ValueError(f"initial_value must have a shape specified: {value}")
+            source = graph.create_operation(
+                REGISTRY["VariableV2"], (), self._attributes(graph, ""), scope
+            ).outputs[0]
+            self._source = source
+            self._name = source.name
+            attrs = {"validate_shape": validate_shape}
+            self._initializer = apply_op(REGISTRY["Assign"], (source, value), attrs, "Assign").op
+            self._snapshot = apply_op(REGISTRY["Identity"], (source,), name="read")
+
+    def _initial_tensor(self, graph: Graph, initial_value: Any, dtype: Any) -> Any:
+        if callable(initial_value):
+            with graph.name_scope("Initializer"):
+                return convert_to_tensor(initial_value(), dtype, name="initial_value")
+        return convert_to_tensor(initial_value, dtype, name="initial_value")
 
     def value(self) -> Any:
-        self._accessed()
+        if context.state().recorders:
+            self._accessed()
         return self._snapshot
+
+    def read_value(self) -> Any:
+        return apply_op(REGISTRY["Identity"], (self._source,), name="read")
+
+    def sparse_read(self, indices: Any, name: str | None = None) -> Any:
+        """The slices at `indices` of axis 0."""
+        return apply_op(REGISTRY["GatherV2"], (self.value(), indices, 0), name=name)
+
+    def gather_nd(self, indices: Any, name: str | None = None) -> Any:
+        """The slices at the coordinates `indices` [..., depth]."""
+        return apply_op(REGISTRY["GatherNd"], (self.value(), indices), name=name)
 
     def is_initialized(self, name: str | None = None) -> Any:
         return apply_op(REGISTRY["IsVariableInitialized"], (self._source,), name=name)
+
+    def count_up_to(self, limit: int) -> Any:
+        """Adds one, unless the value is `limit` (OutOfRangeError then). Returns the value before."""
+        return apply_op(REGISTRY["CountUpTo"], (self._source,), {"limit": limit})
+
+    def __bool__(self) -> bool:
+        return True
 
     def _ref(self) -> Tensor:
         return self._source
@@ -510,12 +627,15 @@ class ReferenceVariable(Variable):
     def _as_graph_element(self) -> Any:
         return self._source
 
-    def read_value(self) -> Any:
-        return apply_op(REGISTRY["Identity"], (self._source,))
-
     def _update(self, kind: str, value: Any, name: str | None, read_value: bool) -> Any:
         result = apply_op(REGISTRY[self._UPDATES[kind]], (self._source, value), name=name)
         return result if read_value else result.op
+
+    def _sparse_update(
+        self, suffix: str, indices: Any, updates: Any, name: str | None, use_locking: bool = False
+    ) -> Any:
+        definition = REGISTRY[f"Scatter{suffix}"]
+        return apply_op(definition, (self._source, indices, updates), {"use_locking": use_locking}, name)
 
 
 def _convert_first(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -527,8 +647,8 @@ def _convert_first(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name, _function in operators.OPERATORS.items():
-    for _kind in (Variable, _Updated):
-        setattr(_kind, _name, _convert_first(_function))
+    setattr(Variable, _name, _convert_first(_function))
+Variable.__getitem__ = variable_getitem  # type: ignore[attr-defined]
 
 
 def _equal_or_same(self: Any, other: Any) -> Any:

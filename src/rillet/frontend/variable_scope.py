@@ -20,7 +20,7 @@ from rillet.core.shapes import TensorShape
 from rillet.core.tensor import Tensor
 from rillet.frontend import initializers
 from rillet.frontend.collections import GraphKeys
-from rillet.frontend.variable import Variable, VariableDefaults, VariableSynchronization
+from rillet.frontend.variable import Variable, VariableAggregation, VariableDefaults, VariableSynchronization
 
 
 class _AutoReuse:
@@ -146,7 +146,7 @@ def get_variable(
     custom_getter: Any = None,
     constraint: Any = None,
     synchronization: Any = VariableSynchronization.AUTO,
-    aggregation: Any = 0,
+    aggregation: Any = VariableAggregation.NONE,
 ) -> Any:
     """The variable called `name` in the current scope: a new one, or (where the scope says reuse) the existing one.
 
@@ -207,7 +207,7 @@ def _find_or_make(
     use_resource: bool | None = None,
     constraint: Any = None,
     synchronization: Any = VariableSynchronization.AUTO,
-    aggregation: Any = 0,
+    aggregation: Any = VariableAggregation.NONE,
 ) -> Any:
     store = _store()
     wanted = dtypes.as_dtype(dtype).base_dtype

@@ -252,7 +252,9 @@ def gelu(features: Any, approximate: bool = False, name: str | None = None) -> A
     with scope(name or "Gelu", features):
         features = convert_to_tensor(features, name="features")
         if not features.dtype.is_floating:
-            raise ValueError(f"`features.dtype` must be a floating point tensor. Received:features.dtype={features.dtype}")
+            raise ValueError(
+                f"`features.dtype` must be a floating point tensor. Received:features.dtype={features.dtype}"
+            )
         if not approximate:
             halved = 0.5 * features
             root = _constant_of(math.sqrt(0.5), features)
@@ -355,7 +357,9 @@ def _along(definition: OpDef, logits: Any, axis: Any, name: str | None) -> Any:
     if axis is None or axis == -1 or (dimensions is not None and axis == dimensions - 1):
         return apply_op(definition, (logits,), name=name)
     if dimensions is None:
-        raise ValueError(f"The rank of {logits} must be known for {definition.name} along axis {axis}; axis=-1 needs no rank.")
+        raise ValueError(
+            f"The rank of {logits} must be known for {definition.name} along axis {axis}; axis=-1 needs no rank."
+        )
     if not -dimensions <= axis < dimensions:
         raise InvalidArgumentError(
             None,

@@ -164,5 +164,3 @@ def relu_layer(x: Any, weights: Any, biases: Any, name: str | None = None) -> An
         weights = convert_to_tensor(weights, x.dtype, name="weights")
         biases = convert_to_tensor(biases, x.dtype, name="biases")
         return relu(bias_add(matmul(x, weights), biases), name=full_name)
-
-

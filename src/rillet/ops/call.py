@@ -18,10 +18,10 @@ def _output_shapes(op: Operation) -> list[Any]:
 
 
 PARTITIONED_CALL = define(
-    "PartitionedCall", "args: Tin... -> output: Tout...", "Tin: list(type), Tout: list(type), f: func",
+    "PartitionedCall", "args: Ref(Tin...) -> output: Tout...", "Tin: list(type), Tout: list(type), f: func",
     reference=_call, shape=_output_shapes,
 )  # fmt: skip
 STATEFUL_PARTITIONED_CALL = define(
-    "StatefulPartitionedCall", "args: Tin... -> output: Tout...", "Tin: list(type), Tout: list(type), f: func",
+    "StatefulPartitionedCall", "args: Ref(Tin...) -> output: Tout...", "Tin: list(type), Tout: list(type), f: func",
     reference=_call, shape=_output_shapes, is_stateful=True,
 )  # fmt: skip

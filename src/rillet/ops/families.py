@@ -332,14 +332,18 @@ def v1_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def reduce(definition: OpDef, value: Any, axis: Any, keepdims: bool | None, name: str | None) -> Any:
     """Calls a reduction op; axis None means every axis."""
-    if axis is None:
-        if type(value) is EagerTensor and context.executing_eagerly():
-            axis = _constant_axes(range(len(getattr(value._array, "shape", ()))))
-        else:
-            axis = all_axes(value)
-    elif type(axis) is int and context.executing_eagerly():
-        axis = _constant_axes(axis)
-    return apply_op(definition, (value, axis), {"keep_dims": bool(keepdims)}, name)
+    attrs = {"keep_dims": bool(keepdims)}
+    if axis is not None:
+        if type(axis) is int and context.executing_eagerly():
+            axis = _constant_axes(axis)
+        return apply_op(definition, (value, axis), attrs, name)
+    if type(value) is EagerTensor and context.executing_eagerly():
+        axis = _constant_axes(range(len(getattr(value._array, "shape", ()))))
+        return apply_op(definition, (value, axis), attrs, name)
+    result = apply_op(definition, (value, all_axes(value)), attrs, name)
+    if not keepdims:
+        result.set_shape(())
+    return result
 
 
 __all__ = [

@@ -10,8 +10,10 @@ import numpy as np
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
 from rillet.core.export import public
-from rillet.core.shapes import Dimension
-from rillet.core.tensor import EagerTensor, Tensor
+from rillet.core.opdef import REGISTRY
+from rillet.core.shapes import Dimension, TensorShape
+from rillet.core.static import constant_value
+from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.errors import user_site
 from rillet.ops import operators
 from rillet.ops.arrays import is_concrete, scope
@@ -169,4 +171,60 @@ def variable_getitem(variable: Any, key: Any) -> Any:
     return sliced(variable.value(), key, variable)
 
 
-operators._install("__getitem__", getitem)
+# ---- boolean masks --------------------------------------------------------------------------------------------------
+
+
+@public(v2=["boolean_mask"])
+def boolean_mask(tensor: Any, mask: Any, axis: Any = None, name: str = "boolean_mask") -> Any:
+    """The slices of `tensor` where `mask` is True.
+
+    mask: booleans; its shape is that of `tensor` from `axis` (default 0) on, as far as the mask has axes.
+    Raises ValueError for a scalar mask, or one whose shape differs.
+    """
+    return _boolean_mask(tensor, mask, name, axis)
+
+
+@public(v1=["boolean_mask"])
+def boolean_mask_v1(tensor: Any, mask: Any, name: str = "boolean_mask", axis: Any = None) -> Any:
+    """As tf.boolean_mask."""
+    return _boolean_mask(tensor, mask, name, axis)
+
+
+def _boolean_mask(tensor: Any, mask: Any, name: str, axis: Any) -> Any:
+    with scope(name or "boolean_mask", tensor, mask):
+        tensor = convert_to_tensor(tensor, name="tensor")
+        mask = convert_to_tensor(mask, name="mask")
+        mask_rank = mask.shape.rank
+        if mask_rank == 0:
+            raise ValueError("mask cannot be scalar.")
+        if mask_rank is None:
+            raise ValueError(
+                "Number of mask dimensions must be specified, even if some dimensions are None.  "
+                "E.g. shape=[None] is ok, but shape=None is not."
+            )
+        known_axis = 0 if axis is None else constant_value(axis)
+        start = 0 if known_axis is None else int(known_axis)
+        masked = tensor.shape[start : start + mask_rank] if tensor.shape.rank is not None else TensorShape(None)
+        if start >= 0 and not masked.is_compatible_with(mask.shape):
+            raise ValueError(f"Shapes {masked} and {mask.shape} are incompatible")
+        if start < 0 and tensor.shape.rank is not None:
+            start += tensor.shape.rank
+        return _apply_mask(tensor, mask, start, mask_rank)
+
+
+def _apply_mask(tensor: Any, mask: Any, start: int, mask_rank: int) -> Any:
+    """The masked axes flattened into one, and the places where the mask holds picked from it."""
+    end = start + mask_rank
+    count = apply_op(REGISTRY["Prod"], (shape_of(tensor)[start:end], [0]), {"keep_dims": False})
+    flat_shape = concat([shape_of(tensor)[:start], [count], shape_of(tensor)[end:]], 0)
+    flat = reshape(tensor, flat_shape)
+    first = mask.shape.num_elements()
+    if isinstance(flat, SymbolicTensor) and tensor.shape.rank is not None:
+        sizes = tensor.shape.dimensions
+        masked = TensorShape(sizes[start:end]).num_elements()
+        flat.set_shape([*sizes[:start], first if masked is None else masked, *sizes[end:]])
+    places = squeeze(where(reshape(mask, [-1])), axis=[1])
+    return gather(flat, places, axis=start)
+
+
+operators.install_operator("__getitem__", getitem)

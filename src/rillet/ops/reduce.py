@@ -20,11 +20,12 @@ from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
 from rillet.ops.elementwise import conj
 from rillet.ops.families import axes_tuple, reduction
-from rillet.ops.shape import reshape, shape
+from rillet.ops.precision import is_low, wide
+from rillet.ops.shape import rank, reshape, shape, size
 
 # ---- kernels --------------------------------------------------------------------------------------------------------
 
-_WIDER = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float64, "complex64": np.complex128}
+_WIDER = {np.dtype(np.float32): np.dtype(np.float64), np.dtype(np.complex64): np.dtype(np.complex128)}
 _FEW = 256
 
 
@@ -35,12 +36,10 @@ def accumulator(array: Any, axes: tuple[int, ...]) -> Any:
     takes many terms that lie apart one after the other: those are added in double precision.
     """
     dtype = array.dtype
-    if dtype.itemsize < 4:
-        return _WIDER.get(dtype.name, dtype)
-    if array.size <= _FEW or dtype.name not in _WIDER:
-        return dtype
+    if array.size <= _FEW or dtype not in _WIDER:
+        return np.float32 if is_low(dtype) else dtype
     neighbours = array.flags.c_contiguous and axes == tuple(range(array.ndim - len(axes), array.ndim))
-    return dtype if neighbours else _WIDER[dtype.name]
+    return dtype if neighbours else _WIDER[dtype]
 
 
 def _sum(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
@@ -48,8 +47,8 @@ def _sum(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
 
 
 def _product(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
-    dtype = np.float32 if array.dtype.name in ("float16", "bfloat16") else array.dtype
-    return np.multiply.reduce(array, axes, dtype, None, keep_dims)
+    dtype = array.dtype
+    return np.multiply.reduce(array, axes, np.float32 if is_low(dtype) else dtype, None, keep_dims)
 
 
 def _mean(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
@@ -89,8 +88,7 @@ def _logical(ufunc: np.ufunc) -> Any:
 def _euclidean_norm(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
     if array.dtype.kind == "c":
         array = np.abs(array)
-    elif array.dtype.itemsize < 4 and array.dtype.kind not in "iu":
-        array = np.asarray(array, np.float32)
+    array = wide(array)
     return np.sqrt(np.asarray(_sum(array * array, axes, keep_dims)))
 
 
@@ -113,21 +111,17 @@ def _static_kept_shape(op: Operation) -> list[int] | None:
 
 def _dynamic_kept_shape(op: Operation, source_shape: Any) -> Any:
     """`source_shape` with ones in place of the axes of `op`."""
-    rank, axes = _positive_axes(op, source_shape)
-    every = apply_op(REGISTRY["Range"], (0, rank, 1), name="range")
+    count, axes = _positive_axes(op, source_shape)
+    every = apply_op(REGISTRY["Range"], (0, count, 1), name="range")
     ones = apply_op(REGISTRY["Fill"], (shape(axes), np.int32(1)), name="ones")
     return apply_op(REGISTRY["DynamicStitch"], ([every, axes], [source_shape, ones]))
 
 
 def _positive_axes(op: Operation, source_shape: Any) -> tuple[Any, Any]:
     """The rank of the input, and the axes of `op` as positive numbers."""
-    rank = op.inputs[0].shape.rank
-    if rank is None:
-        rank = apply_op(REGISTRY["Size"], (source_shape,))
-    else:
-        rank = _constant_beside(op.inputs[0], np.int32(rank), "Size")
+    count = size(source_shape)
     axes = cast(op.inputs[1], dtypes.int32)
-    return rank, apply_op(REGISTRY["FloorMod"], (axes + rank, rank), name="mod")
+    return count, apply_op(REGISTRY["FloorMod"], (axes + count, count), name="mod")
 
 
 def _is_full(op: Operation) -> bool:
@@ -212,18 +206,16 @@ def _product_gradient(op: Operation, dy: Any) -> list[Any]:
     known = _static_kept_shape(op)
     dy = reshape(dy, _dynamic_kept_shape(op, source_shape) if known is None else known)
     dy = apply_op(REGISTRY["BroadcastTo"], (dy, source_shape))
-    rank = x.shape.rank
-    rank = apply_op(REGISTRY["Rank"], (x,)) if rank is None else _constant_beside(x, np.int32(rank), "Rank")
-    axes = cast(axes, dtypes.int32)
-    axes = apply_op(REGISTRY["FloorMod"], (axes + rank, rank), name="mod")
-    every = apply_op(REGISTRY["Range"], (0, rank, 1), name="range")
+    count = rank(x)
+    axes = apply_op(REGISTRY["FloorMod"], (cast(axes, dtypes.int32) + count, count), name="mod")
+    every = apply_op(REGISTRY["Range"], (0, count, 1), name="range")
     others = apply_op(REGISTRY["ListDiff"], (every, axes))[0]
     order = apply_op(REGISTRY["ConcatV2"], ([axes, others], 0), name="concat")
-    count = reduce_prod(apply_op(REGISTRY["GatherV2"], (source_shape, axes, 0)))
-    rows = reduce_prod(apply_op(REGISTRY["GatherV2"], (source_shape, others, 0)))
+    depth = reduce_prod(apply_op(REGISTRY["GatherV2"], (source_shape, axes, 0)))
+    width = reduce_prod(apply_op(REGISTRY["GatherV2"], (source_shape, others, 0)))
     moved = apply_op(REGISTRY["Transpose"], (x, order), name="transpose")
     moved_shape = shape(moved)
-    columns = reshape(moved, [count, rows])
+    columns = reshape(moved, [depth, width])
     before = apply_op(REGISTRY["Cumprod"], (columns, 0), {"exclusive": True})
     behind = apply_op(REGISTRY["Cumprod"], (columns, 0), {"exclusive": True, "reverse": True})
     partial = reshape(conj(before) * conj(behind), moved_shape)

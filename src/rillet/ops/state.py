@@ -19,7 +19,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import handle_data
-from rillet.errors import FailedPreconditionError, InvalidArgumentError, format_shape
+from rillet.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError, format_shape
 from rillet.ops.families import same_shape, scalar_shape
 
 
@@ -105,8 +105,40 @@ def _define_update(resource_type: str, ref_type: str, update: Callable[[Variable
 
 
 _define_update("AssignVariableOp", "Assign", lambda state, value: value)
-_define_update("AssignAddVariableOp", "AssignAdd", lambda state, value: np.add(read_state(state), value))
-_define_update("AssignSubVariableOp", "AssignSub", lambda state, value: np.subtract(read_state(state), value))
+_define_update("AssignAddVariableOp", "AssignAdd", lambda state, value: np.add(_fitting(state, value), value))
+_define_update("AssignSubVariableOp", "AssignSub", lambda state, value: np.subtract(_fitting(state, value), value))
+
+
+def _fitting(state: VariableState, value: Any) -> Any:
+    """The variable's value, which must have the shape of `value`: an update never broadcasts."""
+    current = read_state(state)
+    if np.shape(current) != np.shape(value):
+        raise ValueError(
+            f"Cannot update variable with shape {format_shape(np.shape(current))} using a Tensor with shape "
+            f"{format_shape(np.shape(value))}, shapes must be equal."
+        )
+    return current
+
+
+def _count_up(state: VariableState, limit: int) -> Any:
+    with state.lock:
+        value = read_state(state)
+        if value >= limit:
+            raise OutOfRangeError(None, None, f"Reached limit of {limit}")
+        write_state(state, value + 1)
+        return value
+
+
+define(
+    "ResourceCountUpTo", "resource: resource -> output: T", "limit: int, T: {int32, int64}",
+    reference=lambda state, *, limit: _count_up(state, limit),
+    shape=scalar_shape, gradient=NO_GRADIENT, is_stateful=True,
+)  # fmt: skip
+define(
+    "CountUpTo", "ref: Ref(T) -> output: T", "limit: int, T: {int32, int64}",
+    reference=lambda state, *, limit: _count_up(state, limit),
+    shape=scalar_shape, gradient=NO_GRADIENT, is_stateful=True,
+)  # fmt: skip
 
 IS_INITIALIZED = define(
     "VarIsInitializedOp", "resource: resource -> is_initialized: bool",
