@@ -13,3 +13,4 @@ from rillet.core import export as _export
 
 __version__ = "0.1.0"
 _namespaces.build(_sys.modules[__name__], {**_export.V1, **_export.V2})
+_namespaces.link(_sys.modules[__name__], v1=None, v2=_sys.modules[__name__])

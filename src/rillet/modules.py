@@ -15,15 +15,18 @@ from rillet.ops import (
     compare,
     constants,
     contraction,
+    control,
     conv,
     convolution,
     creation,
     cumulative,
+    diagonal,
     dilation,
     elementwise,
     gather,
     indexing,
     join,
+    list,
     loss,
     matmul,
     operators,
@@ -39,7 +42,7 @@ from rillet.ops import (
     statistics,
     strings,
 )
-from rillet.autodiff import backprop, calls, gradients, tape
+from rillet.autodiff import backprop, calls, control, gradients, tape
 from rillet.frontend import collections, function, public, raw_ops, session, variable
 
 _ENGINES = {"blockwise": _blockwise.BlockwiseEngine, "reference": _reference.ReferenceEngine}

@@ -483,6 +483,13 @@ OTHER = [
     Row(
         "math.accumulate_n", lambda tf, x, y: tf.math.accumulate_n([x, y, x]), [anything(3, 2), anything(3, 2)], SINGLE
     ),
+    Row(
+        "raw_ops.AccumulateNV2",
+        lambda tf, x, y: tf.raw_ops.AccumulateNV2(inputs=[x, y, x], shape=[3, 2]),
+        [anything(3, 2), anything(3, 2)],
+        SINGLE,
+        eager=False,
+    ),
     Row("math.scalar_mul", lambda tf, x: tf.math.scalar_mul(2.5, x), [anything(3, 2)], SINGLE, {"scalar": [()]}),
     Row(
         "tensor_equality",

@@ -207,7 +207,26 @@ SCATTERS = [
         for row in scatter_rows(f"scatter_{name}", [3, 0])
     ),
     *(row for name in ("update", "add", "sub") for row in scatter_rows(f"scatter_nd_{name}", [[3], [0]])),
-    state_row("Variable.assign[slice]", lambda tf, x, y: slice_assigned(tf, x, y), anything(4), anything(2)),
+    *(
+        state_row(
+            f"Variable.assign[slice]{label}",
+            lambda tf, x, y, make=make: slice_assigned(tf, make(tf, x), y),
+            anything(4),
+            anything(2),
+        )
+        for label, make in KINDS.items()
+    ),
+    *(
+        state_row(
+            f"Variable.scatter_nd_{name}{label}",
+            updated(f"scatter_nd_{name}", make),
+            anything(4, 2),
+            values([[1], [3]], "int32"),
+            anything(2, 2),
+        )
+        for name in ("max", "min")
+        for label, make in KINDS.items()
+    ),
     *(
         state_row(
             f"compat.v1.count_up_to{label}",
@@ -220,8 +239,7 @@ SCATTERS = [
 ]
 
 
-def slice_assigned(tf: Any, x: Any, y: Any) -> Any:
-    variable = tf.Variable(x)
+def slice_assigned(tf: Any, variable: Any, y: Any) -> Any:
     return after(tf, variable[1:3].assign(y), lambda: variable.read_value())
 
 

@@ -130,13 +130,11 @@ def missing_in(values: Sequence[ForwardValues], needed: Iterable[Tensor], first_
     return missing
 
 
-def extended(
-    op: Operation, attrs: dict[str, Any], added: Sequence[SymbolicTensor], dtypes: Sequence[DType], shapes: Sequence[TensorShape]
-) -> list[Any]:
+def extended(op: Operation, attrs: dict[str, Any], added: Sequence[tuple[DType, TensorShape, Any]]) -> list[Any]:
     """The outputs of `op`, given other functions (`attrs`) that return more. In a graph the operation itself is changed;
     what ran eagerly runs again.
 
-    added: the tensors inside that the new outputs carry. dtypes, shapes: of the new outputs.
+    added: dtype, shape and handle data of each new output.
     """
     if op.graph is None:
         if op.definition.is_stateful:
@@ -149,10 +147,14 @@ def extended(
         return list(result)
     for key, value in attrs.items():
         op._set_attr(key, value)
-    outputs = op._extend_outputs(dtypes, shapes)
-    for output, inside in zip(outputs, added, strict=True):
-        set_handle_data(output, handle_data(inside))
+    outputs = op._extend_outputs([dtype for dtype, _, _ in added], [shape for _, shape, _ in added])
+    for output, (_, _, data) in zip(outputs, added, strict=True):
+        set_handle_data(output, data)
     return op.outputs
+
+
+def specs_of(tensors: Sequence[Tensor]) -> list[tuple[DType, TensorShape, Any]]:
+    return [(tensor.dtype.base_dtype, tensor.shape, handle_data(tensor)) for tensor in tensors]
 
 
 def taking_none(rule: Any) -> Any:
@@ -229,6 +231,6 @@ def _gradient_of_call(op: Operation, *dys: Any) -> list[Any]:
     if missing:
         more = body.function([*function.outputs[len(body.outputs) :], *missing])
         attrs = {"f": more, "Tout": tuple(tensor.dtype.base_dtype for tensor in more.outputs)}
-        outputs = extended(op, attrs, missing, [tensor.dtype.base_dtype for tensor in missing], [tensor.shape for tensor in missing])
+        outputs = extended(op, attrs, specs_of(missing))
     weights = [convert_to_tensor(dys[index]) for index in chosen]
     return backward.pack(call_graph(backward.graph, [*weights, *[values.value(tensor, outputs) for tensor in backward.needed]]))

@@ -12,10 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from rillet.autodiff.backprop import backprop, behind, gradient_spec, is_differentiable, producer_in_graph, zeros_for
-from rillet.autodiff.calls import BackwardBody, ForwardValues, differentiated, extended, taking_none
+from rillet.autodiff.backprop import backprop, behind, gradient_spec, producer_in_graph, zeros_for
+from rillet.autodiff.calls import (
+    BackwardBody,
+    ForwardValues,
+    differentiated,
+    extended,
+    missing_in,
+    specs_of,
+    taking_none,
+)
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.dtypes import DType
 from rillet.core.function import FuncGraph, Function
 from rillet.core.graph import Operation
 from rillet.core.opdef import REGISTRY, gradient_of
@@ -91,7 +100,7 @@ def _with_intermediates(op: Operation, values: Sequence[ForwardValues], needed: 
         attrs["branches"] = tuple(functions)
     else:
         attrs["then_branch"], attrs["else_branch"] = functions
-    return extended(op, attrs, missing, [tensor.dtype.base_dtype for tensor in missing], [tensor.shape for tensor in missing])
+    return extended(op, attrs, specs_of(missing))
 
 
 # ---- loops ----------------------------------------------------------------------------------------------------------
@@ -100,76 +109,132 @@ def _with_intermediates(op: Operation, values: Sequence[ForwardValues], needed: 
 class _BackwardLoop(FuncGraph):
     """The body of the loop that goes back through the iterations of a While.
 
-    Its loop variables: a counter; the gradients of the forward loop's variables in `carried`; for outputs in `lists`,
-    which the forward loop has collected, the lists of their gradients; and the lists of values it needs of the forward
-    body (`popped`). What it takes from outside the forward loop is captured.
+    Its loop variables: a counter; the gradients of the forward loop's variables in `carried`; the lists of gradients of
+    what the forward loop has collected, for its outputs in `lists`; and lists of values that it needs of the forward
+    body (`popped`). What does not change from one iteration to the next is captured.
     """
 
     def __init__(self, op: Operation, carried: Sequence[int], lists: Sequence[int]) -> None:
-        forward: Function = op.attrs["body"]
-        graph = forward.graph
+        self.forward: Function = op.attrs["body"]
+        graph = self.forward.graph
         assert isinstance(graph, FuncGraph)
         super().__init__(graph.name + "_grad", keeps_effects=graph.keeps_effects)
-        self.forward = forward
-        self.values = ForwardValues(forward, op.inputs)
-        self.popped: list[SymbolicTensor] = []
-        self._popped: dict[int, tuple[SymbolicTensor, SymbolicTensor, Any]] = {}
+        self._forward_graph = graph
+        inputs = zip(self.forward.inputs, self.forward.outputs, op.inputs, strict=False)
+        self._constant_inputs = {id(inside): outside for inside, after, outside in inputs if inside is after}
+        self._popped: dict[int, tuple[SymbolicTensor, SymbolicTensor, SymbolicTensor, SymbolicTensor]] = {}
         with self.as_default(), context.without_recording():
-            self._trace([*carried], [*lists])
+            self._trace(carried, lists)
 
-    def _trace(self, carried: list[int], lists: list[int]) -> None:
+    @property
+    def popped(self) -> list[SymbolicTensor]:
+        """The tensors of the forward body that this one needs."""
+        return [tensor for tensor, *_ in self._popped.values()]
+
+    def _trace(self, carried: Sequence[int], lists: Sequence[int]) -> None:
         forward = self.forward
         counter = self.add_input(dtypes.int32, ())
-        gradients = [self._gradient_input(forward.inputs[index]) for index in carried]
+        gradients = [self.add_input(*gradient_spec(forward.inputs[index])) for index in carried]
         columns = [self.add_input(dtypes.variant, ()) for _ in lists]
-        popped = [self._pop(column, forward.outputs[index]) for column, index in zip(columns, lists, strict=True)]
-        targets = [forward.outputs[index] for index in (*carried, *lists)]
-        weights = [*gradients, *[item for _, item in popped]]
-        sources = [forward.inputs[index] for index in carried]
-        found = backprop(targets, sources, weights, producer_in_graph)
-        updated = [
-            self._next_gradient(index, gradient, weight)
-            for index, gradient, weight in zip(carried, found, gradients, strict=True)
-        ]
-        self.outputs = [self.capture(counter + 1), *updated, *[rest for rest, _ in popped]]
-        own = [counter, *gradients, *columns]
-        for tensor, column, rest in self._popped.values():
-            self.popped.append(tensor)
-            own.append(column)
-            self.outputs.append(rest)
+        collected = [pop_spec(column, *gradient_spec(forward.outputs[index])) for column, index in zip(columns, lists, strict=True)]
+        found = backprop(
+            [forward.outputs[index] for index in (*carried, *lists)],
+            [forward.inputs[index] for index in carried],
+            [*gradients, *[item for _, item in collected]],
+            producer_in_graph,
+        )
+        before = [self._before(*each) for each in zip(carried, found, gradients, strict=True)]
+        self.outputs = [self.capture(counter + 1), *before, *[rest for rest, _ in collected]]
+        self.outputs += [rest for _, _, rest, _ in self._popped.values()]
+        own = [counter, *gradients, *columns, *[column for _, column, _, _ in self._popped.values()]]
         self.inputs = [*own, *self.internal_captures]
 
-    def _gradient_input(self, variable: Tensor) -> SymbolicTensor:
-        result = self.add_input(*gradient_spec(variable))
-        set_handle_data(result, handle_data(variable))
-        return result
-
-    def _next_gradient(self, index: int, gradient: Any, weight: SymbolicTensor) -> SymbolicTensor:
-        """The gradient of a loop variable before an iteration, from that after it."""
+    def _before(self, index: int, gradient: Any, after: SymbolicTensor) -> SymbolicTensor:
+        """The gradient of a loop variable before the iteration; `after` is that after it."""
         if gradient is None:
-            same = gradient_spec(self.forward.inputs[index])[1].is_fully_defined()
-            gradient = zeros_for(weight if same else self.forward.inputs[index])
+            variable = self.forward.inputs[index]
+            gradient = zeros_for(after if gradient_spec(variable)[1].is_fully_defined() else variable)
         return self.capture(convert_to_tensor(gradient))
 
     def capture(self, tensor: Tensor, name: str | None = None) -> SymbolicTensor:
-        if not self.values.covers(tensor):
+        if not (isinstance(tensor, SymbolicTensor) and tensor.op.graph is self._forward_graph):
             return super().capture(tensor, name)
-        assert isinstance(tensor, SymbolicTensor)
         if tensor.op.type == "Const":
             return self._constant(tensor, name)
-        place = self.values.places.get(id(tensor))
-        if id(tensor) in self.values.inputs and place is not None and self.forward.inputs[place] is tensor:
-            return super().capture(self.values.inputs[id(tensor)], name)  # it is the same in every iteration
+        if id(tensor) in self._constant_inputs:
+            return super().capture(self._constant_inputs[id(tensor)], name)
         if id(tensor) not in self._popped:
             with context.use_graph(self), self.control_dependencies(None):
                 column = self._placeholder(dtypes.variant, TensorShape(()), None)
-                self._popped[id(tensor)] = (tensor, column, self._pop(column, tensor))
-        return self._popped[id(tensor)][2][1]
+                rest, item = pop_spec(column, tensor.dtype.base_dtype, tensor.shape)
+            set_handle_data(item, handle_data(tensor))
+            self._popped[id(tensor)] = (tensor, column, rest, item)
+        return self._popped[id(tensor)][3]
 
-    def _pop(self, column: Any, tensor: Tensor) -> Any:
-        """The list without its last entry, and that entry, which is a value (or gradient) of the forward tensor."""
-        dtype, shape = tensor.dtype.base_dtype, tensor.shape
-        rest, item = pop_back(column, dtype, element_shape_tensor(shape))
-        item.set_shape(shape)
-        set_handle_data(item, handle_data(tensor))
-        return rest, item
+
+def pop_spec(column: Any, dtype: DType, shape: TensorShape) -> tuple[Any, Any]:
+    """A list without its last entry, and that entry, whose static shape is known."""
+    rest, item = pop_back(column, dtype, element_shape_tensor(shape))
+    item.set_shape(shape)
+    return rest, item
+
+
+def _carried(body: Function, start: Sequence[int], lists: Sequence[int]) -> list[int]:
+    """The loop variables that gradients reach in any number of iterations, from those in `start` and what is collected."""
+    carried = set(start)
+    while True:
+        found = behind([body.outputs[index] for index in (*carried, *lists)], producer_in_graph)
+        reached = {index for index, tensor in enumerate(body.inputs) if id(tensor) in found}
+        if reached <= carried:
+            return sorted(carried)
+        carried |= reached
+
+
+@gradient_of("While", "StatelessWhile")
+@taking_none
+def _gradient_of_loop(op: Operation, *dys: Any) -> list[Any]:
+    count = len(op.inputs)
+    chosen = differentiated(op, dys)
+    lists = [index for index in chosen if index >= count]
+    carried = _carried(op.attrs["body"], [index for index in chosen if index < count], lists)
+    gradients: list[Any] = [None] * count
+    if not carried:
+        return gradients
+    loop = _BackwardLoop(op, carried, lists)
+    columns = _collected(op, loop.popped)
+    condition = _until(op.outputs[0], loop)
+    captured = share_captures([condition, loop])
+    starts = [zeros_for(op.outputs[index]) if dys[index] is None else convert_to_tensor(dys[index]) for index in carried]
+    inputs = [np.int32(0), *starts, *[dys[index] for index in lists], *columns, *captured]
+    results = repeat(condition, loop, inputs, op.attrs["parallel_iterations"])
+    for index, gradient in zip(carried, results[1:], strict=False):
+        gradients[index] = gradient
+    return gradients
+
+
+def _until(total: Tensor, loop: FuncGraph) -> FuncGraph:
+    """The condition of a backward loop: as many iterations as the forward one had."""
+    graph = FuncGraph(loop.name + "_cond", keeps_effects=loop.keeps_effects)
+    captured = {id(tensor) for tensor in loop.internal_captures}
+    with graph.as_default(), context.without_recording():
+        own = [graph.add_input(tensor.dtype, tensor.shape) for tensor in loop.inputs if id(tensor) not in captured]
+        graph.outputs = [apply_op(REGISTRY["Less"], (own[0], graph.capture(total)))]
+    return graph
+
+
+def _collected(op: Operation, tensors: Sequence[SymbolicTensor]) -> list[Any]:
+    """The lists of the values that these tensors of the body had; the loop collects them from now on."""
+    body: Function = op.attrs["body"]
+    graph = body.graph
+    assert isinstance(graph, FuncGraph)
+    count = len(op.inputs)
+    places = {id(tensor): count + place for place, tensor in enumerate(body.outputs[count:])}
+    missing = [tensor for tensor in tensors if id(tensor) not in places]
+    outputs: Sequence[Any] = op.outputs
+    if missing:
+        more = graph.function([*body.outputs[count:], *missing])
+        attrs = {"body": more, "Tcollected": (dtypes.variant,) * (len(more.outputs) - count)}
+        added = [(dtypes.variant, TensorShape(()), (tensor.dtype.base_dtype, tensor.shape)) for tensor in missing]
+        outputs = extended(op, attrs, added)
+        places.update({id(tensor): count + place for place, tensor in enumerate(more.outputs[count:])})
+    return [outputs[places[id(tensor)]] for tensor in tensors]

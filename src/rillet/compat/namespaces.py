@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from rillet.compat import private_paths
+
 
 def build(root: ModuleType, table: dict[str, Any]) -> None:
     """Sets every dotted name of `table` on `root`, making namespaces on the way."""
@@ -18,6 +20,15 @@ def build(root: ModuleType, table: dict[str, Any]) -> None:
         *parents, name = dotted.split(".")
         setattr(_namespace(root, parents), name, value)
     _explain_missing(root, "tf")
+
+
+def link(root: ModuleType, v1: ModuleType | None, v2: ModuleType) -> None:
+    """Sets what leads from one namespace to another: tf.compat.v1, tf.compat.v2, and tf.python (private paths)."""
+    compat = _namespace(root, ["compat"])
+    if v1 is not None:
+        compat.__dict__["v1"] = v1
+    compat.__dict__["v2"] = v2
+    root.__dict__[private_paths.ROOT] = private_paths.Folder(root)
 
 
 def _namespace(root: ModuleType, parents: list[str]) -> ModuleType:
@@ -47,6 +58,8 @@ def _explain_missing(module: ModuleType, label: str) -> None:
     def missing(name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        if importlib.util.find_spec(f"{module.__name__}.{name}") is not None:  # a part that loads on first use
+            return importlib.import_module(f"{module.__name__}.{name}")
         close = difflib.get_close_matches(name, [key for key in module.__dict__ if not key.startswith("_")], n=3)
         hint = f" Did you mean {' or '.join(f'{label}.{other}' for other in close)}?" if close else ""
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}.{hint}")

@@ -79,7 +79,7 @@ def find_module(namespace: ModuleType, path: str) -> ModuleType | None:
             found = attribute(namespace, public + inner.removeprefix(folder))
             return found if isinstance(found, ModuleType) else None
     if not inner or inner in FOLDERS:
-        return ModuleType(f"tensorflow.{path}", "A folder of TensorFlow's private modules.")
+        return Folder(namespace, inner)
     places = MODULES.get(inner) or FOLDERS.get(inner.rpartition(".")[0])
     return PrivateModule(namespace, inner, places) if places else None
 
@@ -90,6 +90,25 @@ def attribute(namespace: ModuleType, path: str) -> Any:
     for name in filter(None, path.split(".")):
         found = getattr(found, name, None)
     return found
+
+
+class Folder(ModuleType):
+    """A folder of private modules: `tensorflow.python.framework`, with `ops` as an attribute."""
+
+    def __init__(self, namespace: ModuleType, inner: str = "") -> None:
+        super().__init__(f"tensorflow.{ROOT}.{inner}".rstrip("."), "A folder of TensorFlow's private modules.")
+        self.__dict__["__path__"] = []
+        self._namespace = namespace
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        inner = f"{self._inner}.{name}" if self._inner else name
+        found = find_module(self._namespace, f"{ROOT}.{inner}")
+        if found is None:
+            raise AttributeError(f"rillet has nothing for tensorflow.python.{inner}")
+        return found
 
 
 class PrivateModule(ModuleType):

@@ -185,9 +185,10 @@ def as_declared(array: Any, dtype: DType) -> Any:
     numpy_dtype = dtype.numpy_dtype
     if getattr(array, "dtype", None) is numpy_dtype or not dtype.is_numpy_compatible or dtype.is_ref_dtype:
         return array
-    if isinstance(array, np.ndarray):
-        return array.astype(numpy_dtype, copy=False)
-    return np.asarray(array, numpy_dtype)
+    with np.errstate(all="ignore"):  # what is too large for a narrower type becomes infinite, silently
+        if isinstance(array, np.ndarray):
+            return array.astype(numpy_dtype, copy=False)
+        return np.asarray(array, numpy_dtype)
 
 
 def _as_result(definition: OpDef, outputs: list[Any], operation: Operation | None) -> Any:

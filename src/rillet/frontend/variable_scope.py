@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
-from rillet.core import context, dtypes
-from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core import context, convert, dtypes
 from rillet.core.export import export, public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph
-from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import TensorShape
-from rillet.core.tensor import Tensor
 from rillet.frontend import initializers
 from rillet.frontend.collections import GraphKeys
+from rillet.frontend.partitioned import PartitionedVariable, make_partitioned
+from rillet.frontend.scopes import eager_name_scope, graph_of, use_eager_name_scope
 from rillet.frontend.variable import Variable, VariableAggregation, VariableDefaults, VariableSynchronization
 
 
@@ -101,16 +99,60 @@ class VariableScope:
         return _get(self, name, **options)
 
 
-class _Store:
-    """The named variables of a graph, the scope in force, and how often scope names were taken."""
+class _Current(threading.local):
+    """The scope in force in a thread, and how often scope names were taken there."""
 
     def __init__(self) -> None:
-        self.variables: dict[str, Any] = {}
         self.scope = VariableScope(False)
         self.counts: dict[str, int] = {}
 
 
-_EAGER_STORE = _Store()
+class _Store:
+    """The named variables of a graph. Eager code has one too; it keeps variables only for an EagerVariableStore."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, Any] = {}
+        self.current = _Current()
+
+
+_EAGER = _Store()
+_EAGER.current.scope.reuse = AUTO_REUSE
+
+
+class _EagerStores(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[EagerVariableStore] = []
+
+
+_EAGER_STORES = _EagerStores()
+
+
+@public(v1=["contrib.eager.EagerVariableStore"])
+class EagerVariableStore:
+    """Keeps the variables that get_variable makes eagerly, so that they can be got again.
+
+    with store.as_default(): ...  # get_variable finds and adds variables
+    """
+
+    def __init__(self) -> None:
+        self._variables: dict[str, Any] = {}
+
+    @contextlib.contextmanager
+    def as_default(self) -> Iterator[None]:
+        _EAGER_STORES.stack.append(self)
+        try:
+            yield
+        finally:
+            _EAGER_STORES.stack.pop()
+
+    def variables(self) -> list[Any]:
+        return sorted(self._variables.values(), key=lambda variable: str(variable.name))
+
+    def trainable_variables(self) -> list[Any]:
+        return [variable for variable in self.variables() if variable.trainable]
+
+    def non_trainable_variables(self) -> list[Any]:
+        return [variable for variable in self.variables() if not variable.trainable]
 
 
 def _store() -> _Store:
@@ -119,15 +161,22 @@ def _store() -> _Store:
     while isinstance(graph, FuncGraph):
         graph = graph.outer_graph
     if graph is None:
-        return _EAGER_STORE
+        return _EAGER
     store: _Store = graph.__dict__.setdefault("_variable_store", _Store())
     return store
+
+
+def _known_variables(store: _Store) -> dict[str, Any]:
+    """Where get_variable looks for what exists already, and keeps what it makes."""
+    if store is not _EAGER:
+        return store.variables
+    return _EAGER_STORES.stack[-1]._variables if _EAGER_STORES.stack else {}
 
 
 @public(v1=["get_variable_scope"])
 def get_variable_scope() -> VariableScope:
     """The scope in force."""
-    return _store().scope
+    return _store().current.scope
 
 
 @public(v1=["get_variable"])
@@ -154,7 +203,7 @@ def get_variable(
     Raises ValueError when the variable exists and may not be reused, or must exist and doesn't.
     """
     return _get(
-        _store().scope, name, shape=shape, dtype=dtype, initializer=initializer, regularizer=regularizer, trainable=trainable,
+        get_variable_scope(), name, shape=shape, dtype=dtype, initializer=initializer, regularizer=regularizer, trainable=trainable,
         collections=collections, partitioner=partitioner, validate_shape=validate_shape, use_resource=use_resource,
         custom_getter=custom_getter, constraint=constraint, synchronization=synchronization, aggregation=aggregation,
         caching_device=caching_device,
@@ -178,18 +227,32 @@ def _get(scope: VariableScope, name: str, *, custom_getter: Any = None, **option
     for key in ("partitioner", "constraint", "use_resource"):
         if options.get(key) is None:
             options[key] = getattr(scope, key)
-    if options.get("dtype") is None:
-        known = getattr(options["initializer"], "dtype", None)
-        is_value = options["initializer"] is not None and not callable(options["initializer"])
-        options["dtype"] = known if is_value and known is not None else scope.dtype
+    options["dtype"] = _dtype_of(options["initializer"], options.get("dtype"), scope.dtype)
+    if options.get("trainable") is None:
+        options["trainable"] = options.get("synchronization") is not VariableSynchronization.ON_READ
     options["reuse"] = scope.reuse
     getter: Callable[..., Any] = _find_or_make
     for wrapper in (scope.custom_getter, custom_getter):
         if wrapper is not None:
             getter = functools.partial(wrapper, getter)
     graph = context.state().graph
-    with graph.name_scope(None) if graph is not None else contextlib.nullcontext():
+    with graph.name_scope(None) if graph is not None else use_eager_name_scope(None):
         return getter(name=full_name, **options)
+
+
+def _dtype_of(initializer: Any, wanted: Any, default: dtypes.DType) -> dtypes.DType:
+    """The dtype of a variable: what the caller wants, else an initial value's own, else the scope's.
+
+    ValueError when an initial value has another dtype than wanted.
+    """
+    chosen = default if wanted is None else dtypes.as_dtype(wanted)
+    if initializer is None or callable(initializer) or isinstance(initializer, str):
+        return chosen
+    found = initializer.dtype if hasattr(initializer, "dtype") else convert.to_array(initializer)[1]
+    found = dtypes.as_dtype(found).base_dtype
+    if wanted is not None and found is not chosen.base_dtype:
+        raise ValueError(f"Initializer type '{found}' and explicit dtype '{chosen}' don't match.")
+    return found
 
 
 def _find_or_make(
@@ -209,17 +272,16 @@ def _find_or_make(
     synchronization: Any = VariableSynchronization.AUTO,
     aggregation: Any = VariableAggregation.NONE,
 ) -> Any:
-    store = _store()
+    known = _known_variables(_store())
     wanted = dtypes.as_dtype(dtype).base_dtype
     shape = None if shape is None else TensorShape(shape)
-    existing = store.variables.get(name) if context.state().graph is not None else None
-    if existing is not None:
+    if name in known:
         if not reuse:
             raise ValueError(
-                f"Variable {name} already exists, disallowed. Did you mean to set reuse=True or reuse=tf.AUTO_REUSE in VarScope? "
-                f"Originally defined at: {existing._defined_at}"
+                f"Variable {name} already exists, disallowed. Did you mean to set reuse=True or reuse=tf.AUTO_REUSE in "
+                f"VarScope? Originally defined at: {known[name]._defined_at}"
             )
-        return _checked(existing, name, shape, wanted)
+        return _checked(known[name], name, shape, wanted, partitioner)
     if reuse is True:
         raise ValueError(
             f"Variable {name} does not exist, or was not created with tf.get_variable(). Did you mean to set "
@@ -230,15 +292,20 @@ def _find_or_make(
         use_resource=use_resource, constraint=constraint, synchronization=synchronization, aggregation=aggregation,
     )  # fmt: skip
     if partitioner is not None and shape is not None:
-        variable = _partitioned(make, partitioner, name, shape, wanted, initializer)
+        known[name] = make_partitioned(make, partitioner, name, shape, wanted, initializer)
+        for part in known[name]:
+            known[part.op.name] = part
     else:
-        variable = make(name, shape, wanted, initializer)
-    if context.state().graph is not None:
-        store.variables[name] = variable
-    return variable
+        known[name] = make(name, shape, wanted, initializer)
+    return known[name]
 
 
-def _checked(variable: Any, name: str, shape: TensorShape | None, dtype: dtypes.DType) -> Any:
+def _checked(variable: Any, name: str, shape: TensorShape | None, dtype: dtypes.DType, partitioner: Any) -> Any:
+    if partitioner is not None and shape is None and not isinstance(variable, PartitionedVariable):
+        raise ValueError(
+            f"A partitioner was provided, but an unpartitioned version of the variable was found: {name}.  Perhaps a "
+            "variable of the same name was already created without partitioning?"
+        )
     if shape is not None and not shape.is_compatible_with(variable.shape):
         raise ValueError(
             f"Trying to share variable {name}, but specified shape {shape} and found shape {variable.shape}."
@@ -251,41 +318,42 @@ def _checked(variable: Any, name: str, shape: TensorShape | None, dtype: dtypes.
 
 
 def _make(name: str, shape: TensorShape | None, dtype: dtypes.DType, initializer: Any, regularizer: Any, **options: Any) -> Any:
-    from_value = initializer is not None and not callable(initializer)
-    if from_value:
+    if initializer is None or callable(initializer):
+        start = _initial_value(name, initializer, shape, dtype)
+    else:
+        start = initializer
         if shape is not None:
             raise ValueError("If initializer is a constant, do not specify shape.")
-        start: Any = initializer
-    else:
-        if shape is None or not shape.is_fully_defined():
-            if initializer is None or (shape is not None and not shape.is_fully_defined()):
-                raise ValueError(
-                    f"Shape of a new variable ({name}) must be fully defined, but instead was {shape if shape is not None else '<unknown>'}."
-                )
-        start = _initial_value(name, initializer, shape, dtype)
-    use_resource = options.pop("use_resource")
-    if use_resource is None:
-        use_resource = VariableDefaults.use_resource
-    variable = Variable(start, name=name, dtype=dtype, use_resource=use_resource, **options)
+    if options["use_resource"] is None:
+        options["use_resource"] = VariableDefaults.use_resource
+    variable = Variable(start, name=name, dtype=dtype, **options)
     if regularizer is not None:
         _regularize(variable, name, regularizer)
     return variable
 
 
 def _initial_value(name: str, initializer: Any, shape: TensorShape | None, dtype: dtypes.DType) -> Callable[[], Any]:
+    """What makes the first value: the initializer, bound to shape and dtype where it wants them."""
     if initializer is None:
-        if dtype.is_floating or dtype.is_complex:
-            initializer = initializers.GlorotUniform()
-        elif dtype.is_integer or dtype.is_bool:
-            initializer = initializers.Zeros()
-        else:
-            raise ValueError(f"An initializer for variable {name} of {dtype} is required")
+        if shape is None:
+            raise ValueError(f"Variable {name} did not get an initializer, so its `shape` argument must be specified.")
+        initializer = _default_initializer(name, dtype)
     if inspect.isclass(initializer):
         initializer = initializer()
-    if shape is None or not _takes_arguments(initializer):
+    if not _takes_arguments(initializer):
         return initializer  # type: ignore[no-any-return]
+    if shape is None or not shape.is_fully_defined():
+        raise ValueError(f"Shape of a new variable ({name}) must be fully defined, but instead was {shape}.")
     sizes = shape.as_list()
     return lambda: initializer(sizes, dtype=dtype)
+
+
+def _default_initializer(name: str, dtype: dtypes.DType) -> Any:
+    if dtype.is_floating:
+        return initializers.GlorotUniform()
+    if dtype.is_integer or dtype.is_bool or dtype is dtypes.string:
+        return initializers.Zeros()
+    raise ValueError(f"An initializer for variable {name} of {dtype} is required")
 
 
 def _takes_arguments(function: Any) -> bool:
@@ -296,77 +364,13 @@ def _takes_arguments(function: Any) -> bool:
 
 
 def _regularize(variable: Any, name: str, regularizer: Any) -> None:
+    """Adds the variable's penalty to the regularization losses. As in TensorFlow it is made twice: first to see whether
+    there is one."""
     graph = context.state().graph
-    if graph is None:
+    if graph is None or regularizer(variable) is None:
         return
     with graph.name_scope(name + "/Regularizer/"):
-        loss = regularizer(variable)
-    if loss is not None:
-        graph.add_to_collection(GraphKeys.REGULARIZATION_LOSSES, loss)
-
-
-# ---- partitioned variables --------------------------------------------------------------------------------------------
-
-
-def _partitioned(
-    make: Callable[..., Any], partitioner: Any, name: str, shape: TensorShape, dtype: dtypes.DType, initializer: Any
-) -> Any:
-    counts = list(partitioner(shape=shape, dtype=dtype))
-    if int(np.prod(counts)) == 1:
-        return make(name, shape, dtype, initializer)
-    axis = next(index for index, count in enumerate(counts) if count > 1)
-    sizes = [len(part) for part in np.array_split(np.arange(shape.as_list()[axis]), counts[axis])]
-    parts, start = [], 0
-    for index, size in enumerate(sizes):
-        part_shape = [*shape.as_list()[:axis], size, *shape.as_list()[axis + 1 :]]
-        begin = [start if position == axis else 0 for position in range(shape.rank or 0)]
-        if initializer is not None and not callable(initializer):
-            value = np.asarray(initializer)[tuple(slice(b, b + n) for b, n in zip(begin, part_shape, strict=True))]
-            parts.append(make(f"{name}/part_{index}", None, dtype, value))
-        else:
-            parts.append(make(f"{name}/part_{index}", TensorShape(part_shape), dtype, initializer))
-        start += size
-    return PartitionedVariable(name, shape, dtype, parts, axis)
-
-
-class PartitionedVariable:
-    """A variable kept as several, divided along one axis; as a tensor it is their concatenation."""
-
-    def __init__(self, name: str, shape: TensorShape, dtype: dtypes.DType, parts: Sequence[Any], axis: int) -> None:
-        self.name = name
-        self.shape = shape
-        self.dtype = dtype
-        self._parts = list(parts)
-        self._axis = axis
-
-    def get_shape(self) -> TensorShape:
-        return self.shape
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._parts)
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    @property
-    def graph(self) -> Any:
-        return self._parts[0].graph
-
-    @property
-    def _defined_at(self) -> Any:
-        return self._parts[0]._defined_at
-
-    def as_tensor(self) -> Any:
-        return apply_op(REGISTRY["ConcatV2"], ([part.value() for part in self._parts], self._axis), name=self.name + "/ConcatPartitions")
-
-    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
-        return convert_to_tensor(self.as_tensor(), dtype)
-
-    def assign(self, value: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True) -> list[Any]:
-        pieces = apply_op(
-            REGISTRY["SplitV"], (value, [part.shape.as_list()[self._axis] for part in self._parts], self._axis), {"num_split": len(self._parts)}
-        )
-        return [part.assign(piece) for part, piece in zip(self._parts, pieces, strict=True)]
+        graph.add_to_collection(GraphKeys.REGULARIZATION_LOSSES, regularizer(variable))
 
 
 # ---- scopes -----------------------------------------------------------------------------------------------------------
@@ -402,8 +406,8 @@ class variable_scope:  # noqa: N801 - TensorFlow's name
             reuse = None
         if not (reuse is True or reuse is None or reuse is AUTO_REUSE):
             raise ValueError("The reuse parameter must be True or False or None.")
-        if isinstance(name_or_scope, str) and not name_or_scope and default_name:
-            raise ValueError("name_or_scope must not be empty where default_name is given")
+        if not (name_or_scope is None or isinstance(name_or_scope, (str, VariableScope))):
+            raise TypeError("VariableScope: name_or_scope must be a string or VariableScope.")
         if name_or_scope is None and reuse is True:
             raise ValueError("reuse=True cannot be used without a name_or_scope")
         self._target = name_or_scope
@@ -428,56 +432,54 @@ class variable_scope:  # noqa: N801 - TensorFlow's name
 
     @contextlib.contextmanager
     def _scope(self) -> Iterator[VariableScope]:
-        values = [value for value in self._values or () if isinstance(value, Tensor) and hasattr(value, "op")] if self._values else []
-        graph = context.state().graph or (values[0].graph if values else None)
+        graph = context.state().graph
+        wanted = graph_of(self._values)
+        if wanted is not None and wanted is not graph and not isinstance(graph, FuncGraph):
+            graph = wanted
         with context.use_graph(graph) if graph is not context.state().graph else contextlib.nullcontext():
-            store = _store()
-            outer = store.scope
-            with self._name_scope(graph, store, outer) as (name, name_scope):
-                store.scope = self._new_scope(outer, name, name_scope)
-                saved_counts = dict(store.counts)
-                if isinstance(self._target, (str, VariableScope)):
-                    self._close_subscopes(store, name)
-                    store.counts[name] = store.counts.get(name, 0) + 1
+            current = _store().current
+            outer = current.scope
+            part, name = self._names(current, outer)
+            with self._name_scope(graph, part) as name_scope:
+                current.scope = self._new_scope(outer, name, name_scope)
+                counts = dict(current.counts)
+                _forget_subscopes(current.counts, name)
+                current.counts[name] = current.counts.get(name, 0) + 1
                 try:
-                    yield store.scope
+                    yield current.scope
                 finally:
                     if isinstance(self._target, VariableScope):
-                        store.counts = saved_counts
+                        current.counts = counts
                     else:
-                        self._close_subscopes(store, name)
-                    store.scope = outer
+                        _forget_subscopes(current.counts, name)
+                    current.scope = outer
 
-    @staticmethod
-    def _close_subscopes(store: _Store, name: str) -> None:
-        """Inside a scope entered anew, default names are counted anew."""
-        for key in list(store.counts):
-            if not name or key.startswith(name + "/"):
-                store.counts[key] = 0
+    def _names(self, current: _Current, outer: VariableScope) -> tuple[str, str]:
+        """The name to open a name scope with, and the full name of the variable scope."""
+        if isinstance(self._target, VariableScope):
+            return self._target.name.rpartition("/")[2], self._target.name
+        prefix = outer.name + "/" if outer.name else ""
+        if self._target is not None:
+            return self._target, prefix + self._target
+        default = str(self._default_name)
+        name, index = default, 0
+        while current.counts.get(prefix + name, 0) > 0:
+            index += 1
+            name = f"{default}_{index}"
+        return default, prefix + name
 
     @contextlib.contextmanager
-    def _name_scope(self, graph: Graph | None, store: _Store, outer: VariableScope) -> Iterator[tuple[str, str]]:
-        if isinstance(self._target, VariableScope):
-            name, part = self._target.name, self._target.name.rpartition("/")[2]
+    def _name_scope(self, graph: Graph | None, part: str) -> Iterator[str]:
+        """Yields the scope's original_name_scope."""
+        entered = self._target.original_name_scope if isinstance(self._target, VariableScope) else None
+        if not self._auxiliary:
+            here = eager_name_scope() if graph is None else graph.get_name_scope() + "/" if graph.get_name_scope() else ""
+            yield here if entered is None else entered
+        elif not part:
+            yield "" if entered is None else entered
         else:
-            part = self._target if self._target is not None else self._unique(store, outer)
-            part = part.rstrip("/")
-            name = f"{outer.name}/{part}" if outer.name else part
-        if graph is None or not self._auxiliary or not part:
-            yield name, (graph.get_name_scope() + "/" if graph is not None and graph.get_name_scope() else "")
-            return
-        with graph.name_scope(part) as scope:
-            yield name, self._target.original_name_scope if isinstance(self._target, VariableScope) else scope
-
-    def _unique(self, store: _Store, outer: VariableScope) -> str:
-        prefix = outer.name + "/" if outer.name else ""
-        name, index = str(self._default_name), 0
-        candidate = name
-        while store.counts.get(prefix + candidate, 0) > 0:
-            index += 1
-            candidate = f"{name}_{index}"
-        store.counts[prefix + candidate] = store.counts.get(prefix + candidate, 0) + 1
-        return candidate
+            with graph.name_scope(part) if graph is not None else use_eager_name_scope(part) as scope:
+                yield scope if entered is None else entered
 
     def _new_scope(self, outer: VariableScope, name: str, name_scope: str) -> VariableScope:
         source = self._target if isinstance(self._target, VariableScope) else outer
@@ -485,12 +487,17 @@ class variable_scope:  # noqa: N801 - TensorFlow's name
         getter = source.custom_getter
         if self._custom_getter is not None:
             getter = self._custom_getter if getter is None else _composed(self._custom_getter, getter)
-        reuse = self._reuse
-        if reuse is None or reuse is False:
-            reuse = source.reuse
-        if isinstance(self._target, VariableScope) and self._reuse is None:
-            reuse = self._target.reuse or outer.reuse
+        reuse = self._reuse if self._reuse is not None else source.reuse or outer.reuse
+        if context.executing_eagerly():
+            reuse = AUTO_REUSE
         return VariableScope(reuse, name, custom_getter=getter, name_scope=name_scope, **chosen)
+
+
+def _forget_subscopes(counts: dict[str, int], name: str) -> None:
+    """Inside a scope entered anew, default names are counted anew."""
+    for key in counts:
+        if key.startswith(name + "/"):
+            counts[key] = 0
 
 
 def _composed(inner: Callable[..., Any], outer: Callable[..., Any]) -> Callable[..., Any]:
@@ -505,51 +512,7 @@ def no_regularizer(_: Any) -> None:
     """A regularizer that does not: overrides the scope's."""
 
 
-@public(v1=["make_template"])
-def make_template(
-    name_: str, func_: Callable[..., Any], create_scope_now_: bool = False, unique_name_: str | None = None,
-    custom_getter_: Any = None, **kwargs: Any,
-) -> Template:  # fmt: skip
-    """`func_` with its variables made on the first call and shared by the later ones."""
-    return Template(name_, functools.partial(func_, **kwargs) if kwargs else func_, create_scope_now_, unique_name_, custom_getter_)
-
-
-class Template:
-    def __init__(self, name: str, function: Callable[..., Any], create_now: bool, unique_name: str | None, custom_getter: Any) -> None:
-        self._function = function
-        self._name = name
-        self._unique_name = unique_name
-        self._custom_getter = custom_getter
-        self._scope: VariableScope | None = None
-        self._called = False
-        if create_now:
-            self._open_scope()
-
-    def _open_scope(self) -> None:
-        target, default = (self._unique_name, None) if self._unique_name else (None, self._name)
-        with variable_scope(target, default, custom_getter=self._custom_getter) as scope:
-            self._scope = scope
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._scope is None:
-            self._open_scope()
-        with variable_scope(self._scope, reuse=True if self._called else None):
-            result = self._function(*args, **kwargs)
-        self._called = True
-        return result
-
-    @property
-    def variable_scope(self) -> VariableScope | None:
-        return self._scope
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def variables(self) -> list[Any]:
-        return [] if self._scope is None else self._scope.global_variables()
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        return [] if self._scope is None else self._scope.trainable_variables()
+@public(v1=["variable_op_scope"])
+def variable_op_scope(values: Any, name_or_scope: Any, default_name: str | None = None, **options: Any) -> variable_scope:
+    """As variable_scope, with its first arguments in an older order."""
+    return variable_scope(name_or_scope, default_name, values, **options)

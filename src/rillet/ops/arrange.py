@@ -13,9 +13,11 @@ from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape, unknown_shape
 from rillet.core.static import constant_value
 from rillet.errors import ShapeError
-from rillet.ops.arrays import as_array, is_concrete, scope, sizes, text
+from rillet.ops.arguments import renamed
+from rillet.ops.arrays import as_array, is_concrete, sizes, text
 from rillet.ops.families import same_shape
 from rillet.ops.join import stack
+from rillet.ops.scope import scope
 from rillet.ops.shape import rank, reshape, shape_of, size_of_tensor
 
 # ---- transpose ------------------------------------------------------------------------------------------------------
@@ -91,7 +93,9 @@ CONJUGATE_TRANSPOSE = define(
 def _invert(permutation: Any) -> Any:
     count = len(permutation)
     if np.any((permutation < 0) | (permutation >= count)):
-        raise ValueError(f"{int(permutation[(permutation < 0) | (permutation >= count)][0])} is not between 0 and {count}")
+        raise ValueError(
+            f"{int(permutation[(permutation < 0) | (permutation >= count)][0])} is not between 0 and {count}"
+        )
     if len(set(permutation.tolist())) != count:
         raise ValueError("duplicated in the input: not a permutation")
     return np.argsort(permutation).astype(permutation.dtype)
@@ -154,7 +158,9 @@ def matrix_transpose(a: Any, name: str = "matrix_transpose", conjugate: bool = F
             last = stack([rank(a) - 1, rank(a) - 2])
             return transpose(a, apply_op(REGISTRY["ConcatV2"], ([first, last], 0), name="concat"), conjugate)
         if known < 2:
-            raise ValueError(f"Argument `a` should be a (batch) matrix with rank >= 2.  Received `a` = {a} with shape: {a.shape}")
+            raise ValueError(
+                f"Argument `a` should be a (batch) matrix with rank >= 2.  Received `a` = {a} with shape: {a.shape}"
+            )
         return transpose(a, [*range(known - 2), known - 1, known - 2], conjugate)
 
 
@@ -236,7 +242,10 @@ def _reverse_sequence_shape(op: Operation) -> TensorShape:
     count = len(shape.dimensions)
     for label, axis in (("batch_dim", batch), ("seq_dim", seq)):
         if axis >= count:
-            raise ShapeError(f"{label} must be < input rank: {axis} vs. {count}", f"{label} must be < input.dims() ({axis} vs. {count})")
+            raise ShapeError(
+                f"{label} must be < input rank: {axis} vs. {count}",
+                f"{label} must be < input.dims() ({axis} vs. {count})",
+            )
     if lengths.dimensions and None not in (lengths.dimensions[0], shape.dimensions[batch]):
         if lengths.dimensions[0] != shape.dimensions[batch]:
             raise ShapeError(
@@ -282,8 +291,8 @@ def reverse_sequence_v1(
     batch_dim: int | None = None,
 ) -> Any:
     """As tf.reverse_sequence; seq_dim and batch_dim are the old names of seq_axis and batch_axis."""
-    seq_axis = seq_dim if seq_axis is None else seq_axis
-    batch_axis = batch_dim if batch_axis is None else batch_axis
+    seq_axis = renamed("seq_axis", seq_axis, "seq_dim", seq_dim)
+    batch_axis = renamed("batch_axis", batch_axis, "batch_dim", batch_dim)
     return reverse_sequence(input, seq_lengths, seq_axis, batch_axis, name)
 
 
@@ -323,7 +332,9 @@ def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
 def _tile_kernel(value: Any, multiples: Any) -> Any:
     value, times = as_array(value), sizes(multiples)
     if len(times) != value.ndim:
-        raise ValueError(f"Expected multiples argument to be a vector of length {value.ndim} but got length {len(times)}")
+        raise ValueError(
+            f"Expected multiples argument to be a vector of length {value.ndim} but got length {len(times)}"
+        )
     for axis, count in enumerate(times):
         if count < 0:
             raise ValueError(f"Expected multiples[{axis}] >= 0, but got {count}")

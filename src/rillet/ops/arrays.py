@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rillet.core import context
 from rillet.core.dispatch import graph_for
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, Tensor
@@ -70,18 +68,3 @@ def is_concrete(*values: Any) -> bool:
 def is_symbolic(value: Any) -> bool:
     """Whether `value` is a tensor of a graph."""
     return isinstance(value, Tensor) and not isinstance(value, EagerTensor)
-
-
-@contextlib.contextmanager
-def scope(name: str, *values: Any) -> Iterator[str | None]:
-    """A name scope in the graph that ops on `values` go to. Yields the scope's name, to give to the op that the
-    public function is known by; None where ops run eagerly."""
-    graph = graph_for(values)
-    if graph is None:
-        yield None
-    elif graph is context.state().graph:
-        with graph.name_scope(name) as full_name:
-            yield full_name
-    else:
-        with context.use_graph(graph), graph.name_scope(name) as full_name:
-            yield full_name

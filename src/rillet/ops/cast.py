@@ -16,8 +16,9 @@ from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value_as_shape
 from rillet.errors import ShapeError, UnimplementedError
-from rillet.ops.arrays import as_array, scope
+from rillet.ops.arrays import as_array
 from rillet.ops.families import same_shape
+from rillet.ops.scope import scope
 
 # ---- cast -----------------------------------------------------------------------------------------------------------
 
@@ -28,7 +29,7 @@ def _storage(dtype: DType) -> Any:
     return native if native.names is None else native[0]
 
 
-def _cast_kernel(value: Any, *, SrcT: DType, DstT: DType) -> Any:  # noqa: N803 - the attributes' names
+def _cast_kernel(value: Any, *, SrcT: DType, DstT: DType) -> Any:
     if SrcT is dtypes.string or DstT is dtypes.string:
         raise UnimplementedError(None, None, f"Cast {SrcT.name} to {DstT.name} is not supported [Op:Cast]")
     value = as_array(value)
@@ -49,7 +50,9 @@ def _truncated(value: Any, target: Any) -> Any:
         fits = (wide > -1) & (wide < 2.0**64)
         negative = (wide <= -1) & (wide >= -(2.0**63))
         as_signed = np.where(negative, wide, 0).astype(np.int64).view(np.uint64)
-        return np.where(fits, np.where(fits, wide, 0).astype(np.uint64), np.where(negative, as_signed, np.uint64(2**63)))
+        return np.where(
+            fits, np.where(fits, wide, 0).astype(np.uint64), np.where(negative, as_signed, np.uint64(2**63))
+        )
     bits = 32 if target.itemsize < 4 or target == np.int32 else 64
     limit = 2.0 ** (bits - 1)
     fits = (wide < limit) & (wide >= -limit) if bits == 64 else (wide < limit) & (wide > -limit - 1)
@@ -174,7 +177,9 @@ def _bitcast_shape(op: Operation) -> TensorShape:
     if not dimensions or dimensions[-1] not in (None, ratio):
         last = dimensions[-1] if dimensions else 1
         raise ShapeError(
-            f"Cannot bitcast due to shape. {last} does not match {ratio}.", f"Cannot bitcast from {last} to {ratio}", {0: [-1]}
+            f"Cannot bitcast due to shape. {last} does not match {ratio}.",
+            f"Cannot bitcast from {last} to {ratio}",
+            {0: [-1]},
         )
     return TensorShape(dimensions[:-1])
 

@@ -16,8 +16,9 @@ from rillet.core.shapes import Dimension, TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import EagerTensor, Tensor
 from rillet.errors import ShapeError, format_shape
-from rillet.ops.arrays import as_array, is_concrete, scope, size_of, sizes
+from rillet.ops.arrays import as_array, is_concrete, size_of, sizes
 from rillet.ops.families import same_shape
+from rillet.ops.scope import scope
 
 # ---- fill -----------------------------------------------------------------------------------------------------------
 
@@ -90,7 +91,9 @@ def _filled(shape: Any, dtype: Any, value: int, name: str) -> Any:
     if graph_for((shape,)) is None:
         if known is None or wanted is dtypes.string or any(size < 0 for size in known):
             return fill(_as_vector(shape), convert_to_tensor(element, wanted), name)
-        return EagerTensor(np.full(known, element, wanted.numpy_dtype) if value else np.zeros(known, wanted.numpy_dtype), wanted)
+        return EagerTensor(
+            np.full(known, element, wanted.numpy_dtype) if value else np.zeros(known, wanted.numpy_dtype), wanted
+        )
     with scope(name, shape) as full_name:
         if known is not None and not isinstance(shape, (int, np.integer, Dimension, Tensor)):
             if size_of(known) < _LARGEST_CONSTANT:
@@ -113,9 +116,7 @@ def _known_sizes(shape: Any) -> tuple[int, ...] | None:
         return sizes(shape) if shape.dtype.kind in "iu" and shape.ndim < 2 else None
     found: list[int] = []
     for size in shape if isinstance(shape, (list, tuple, range)) else [shape]:
-        if isinstance(size, EagerTensor) and size.dtype.is_integer and size.ndim == 0:
-            found.append(int(size))
-        elif isinstance(size, (int, np.integer, Dimension)) and not isinstance(size, bool):
+        if (isinstance(size, EagerTensor) and size.dtype.is_integer and size.ndim == 0) or (isinstance(size, (int, np.integer, Dimension)) and not isinstance(size, bool)):
             found.append(int(size))
         else:
             return None
@@ -147,6 +148,8 @@ def ones(shape: Any, dtype: Any = dtypes.float32, name: str | None = None, layou
 
 def _like(constant: int) -> Any:
     def kernel(value: Any) -> Any:
+        if constant == 0 and hasattr(value, "zeros_like"):  # a list of tensors
+            return value.zeros_like()
         value = as_array(value)
         if value.dtype == object:
             return np.full(value.shape, b"" if constant == 0 else b"1", object)
@@ -243,7 +246,11 @@ define(
 
 @public("eye", "linalg.eye")
 def eye(
-    num_rows: Any, num_columns: Any = None, batch_shape: Any = None, dtype: Any = dtypes.float32, name: str | None = None
+    num_rows: Any,
+    num_columns: Any = None,
+    batch_shape: Any = None,
+    dtype: Any = dtypes.float32,
+    name: str | None = None,
 ) -> Any:
     """An identity matrix [*batch_shape, num_rows, num_columns]: ones on the main diagonal, zeros elsewhere.
 
@@ -275,7 +282,9 @@ def _eye(num_rows: Any, num_columns: Any, batch_shape: Any, dtype: Any) -> Any:
         whole = None if is_square else _joined(batch, [num_rows, columns])
     ones_vector = ones(diagonal, dtype)
     if is_square:
-        fill_value = convert_to_tensor(0 if dtypes.as_dtype(dtype) is not dtypes.bool else False, dtype, name="padding_value")
+        fill_value = convert_to_tensor(
+            0 if dtypes.as_dtype(dtype) is not dtypes.bool else False, dtype, name="padding_value"
+        )
         return _matrix_diag(ones_vector, fill_value)
     return apply_op(REGISTRY["MatrixSetDiagV3"], (zeros(whole, dtype), ones_vector, 0), name="set_diag")
 

@@ -270,26 +270,26 @@ def scalar_mul(scalar: Any, x: Any, name: str | None = None) -> Any:
 # ---- quotients and remainders ---------------------------------------------------------------------------------------
 
 
-def _check_divisor(y: Any) -> None:
-    if y.dtype.kind in "iu" and not np.all(y):
+def _check_divisor(x: Any, y: Any) -> None:
+    if y.dtype.kind in "iu" and not np.all(y) and x.size:
         raise ZeroDivisionError("Integer division by zero")
 
 
 def _floor_divide_kernel(x: Any, y: Any) -> Any:
     if x.dtype.kind in "iu":
-        _check_divisor(y)
+        _check_divisor(x, y)
         return np.floor_divide(x, y)
     return np.floor(np.true_divide(x, y))
 
 
 def _floor_mod_kernel(x: Any, y: Any) -> Any:
-    _check_divisor(y)
+    _check_divisor(x, y)
     return np.mod(x, y)
 
 
 def _truncate_divide_kernel(x: Any, y: Any) -> Any:
     if x.dtype.kind in "iu":
-        _check_divisor(y)
+        _check_divisor(x, y)
         quotient = np.floor_divide(x, y)
         is_rounded = (np.multiply(quotient, y) != x) & ((x < 0) != (y < 0))
         return np.add(quotient, is_rounded, dtype=quotient.dtype)
@@ -297,7 +297,7 @@ def _truncate_divide_kernel(x: Any, y: Any) -> Any:
 
 
 def _truncate_mod_kernel(x: Any, y: Any) -> Any:
-    _check_divisor(y)
+    _check_divisor(x, y)
     return np.fmod(x, y)
 
 
@@ -755,7 +755,7 @@ def nextafter(x1: Any, x2: Any, name: str | None = None) -> Any:
 def _add_n_kernel(*values: Any) -> Any:
     total = values[0]
     for value in values[1:]:
-        total = np.add(total, value)
+        total = total + value  # arrays, or lists of them
     return total
 
 

@@ -61,7 +61,9 @@ def gathered_shape(params: TensorShape, indices: TensorShape, axis: int | None, 
     if params.dimensions is None:
         return UNKNOWN
     if axis is None:
-        return UNKNOWN if indices.rank is None else unknown_shape(len(params.dimensions) - 1 + indices.rank - batch_dims)
+        return (
+            UNKNOWN if indices.rank is None else unknown_shape(len(params.dimensions) - 1 + indices.rank - batch_dims)
+        )
     count = len(params.dimensions)
     if not -count <= axis < count or batch_dims > count:
         least = max(axis + 1 if axis >= 0 else -axis, batch_dims + 1)
@@ -149,7 +151,9 @@ def _batch_segment_sum(values: Any, indices: Any, batch_dims: int, length: Any) 
     batch_shape, inner_shape = shape_of(values)[:batch_dims], shape_of(values)[batch_dims + 1 :]
     batches = apply_op(REGISTRY["Prod"], (batch_shape, 0), {"keep_dims": False})
     offsets = expand_dims(_range(0, batches) * length, 1)
-    numbers = apply_op(REGISTRY["Cast"], (indices,), {"DstT": dtypes.int32}) if indices.dtype is not dtypes.int32 else indices
+    numbers = (
+        apply_op(REGISTRY["Cast"], (indices,), {"DstT": dtypes.int32}) if indices.dtype is not dtypes.int32 else indices
+    )
     segments = reshape(numbers, apply_op(REGISTRY["Pack"], ([batches, -1],))) + offsets
     flat_values = reshape(values, concat([[-1], inner_shape], 0))
     sums = _segment_sum(flat_values, reshape(segments, [-1]), batches * length)
@@ -174,7 +178,9 @@ define(
 
 def _resource_gather_shape(op: Operation) -> TensorShape:
     data = handle_data(op.inputs[0])
-    return gathered_shape(UNKNOWN if data is None else data[1], op.inputs[1].shape, op.attrs["batch_dims"], op.attrs["batch_dims"])
+    return gathered_shape(
+        UNKNOWN if data is None else data[1], op.inputs[1].shape, op.attrs["batch_dims"], op.attrs["batch_dims"]
+    )
 
 
 def variable_shape(handle: Any) -> Any:
@@ -212,7 +218,12 @@ def _is_zero(axis: Any) -> bool:
 
 @public(v2=["gather"])
 def gather(
-    params: Any, indices: Any, validate_indices: Any = None, axis: Any = None, batch_dims: int = 0, name: str | None = None
+    params: Any,
+    indices: Any,
+    validate_indices: Any = None,
+    axis: Any = None,
+    batch_dims: int = 0,
+    name: str | None = None,
 ) -> Any:
     """Slices of `params` along `axis` (default: `batch_dims`), picked by `indices`.
 
@@ -225,7 +236,12 @@ def gather(
 
 @public(v1=["gather"])
 def gather_v1(
-    params: Any, indices: Any, validate_indices: Any = None, name: str | None = None, axis: Any = None, batch_dims: int = 0
+    params: Any,
+    indices: Any,
+    validate_indices: Any = None,
+    name: str | None = None,
+    axis: Any = None,
+    batch_dims: int = 0,
 ) -> Any:
     """As tf.gather."""
     return _gather(params, indices, axis, batch_dims, name)
@@ -251,9 +267,7 @@ def gather_nd_kernel(params: Any, indices: Any) -> Any:
         raise ValueError("indices must be at least a vector")
     depth = indices.shape[-1]
     if depth > params.ndim:
-        raise ValueError(
-            f"index innermost dimension length must be <= params rank; saw: {depth} vs. {params.ndim}"
-        )
+        raise ValueError(f"index innermost dimension length must be <= params rank; saw: {depth} vs. {params.ndim}")
     inner = params.shape[depth:]
     rows = flat_rows(indices, params.shape, "param shape")
     flat = params.reshape(size_of(params.shape[:depth]), *inner)

@@ -16,10 +16,11 @@ from rillet.core.static import constant_value
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.errors import user_site
 from rillet.ops import operators
-from rillet.ops.arrays import is_concrete, scope
+from rillet.ops.arrays import is_concrete
 from rillet.ops.cast import cast
 from rillet.ops.gather import gather
 from rillet.ops.join import concat, stack
+from rillet.ops.scope import scope
 from rillet.ops.select import where
 from rillet.ops.shape import reshape, shape_of, squeeze
 from rillet.ops.slicing import STRIDED_SLICE, Masks, make_assignable
@@ -51,9 +52,7 @@ def getitem(self: Any, key: Any) -> Any:
     return sliced(self, key, None)
 
 
-_BAD_INDEX = (
-    "Only integers, slices (`:`), ellipsis (`...`), tf.newaxis (`None`) and scalar tf.int32/tf.int64 tensors are valid indices"
-)
+_BAD_INDEX = "Only integers, slices (`:`), ellipsis (`...`), tf.newaxis (`None`) and scalar tf.int32/tf.int64 tensors are valid indices"
 
 
 def _check_index(item: Any) -> None:
@@ -88,7 +87,9 @@ def sliced(value: Any, key: Any, variable: Any) -> Any:
         if name is None or begin:
             bounds = _packed(begin, end, strides, name)
         else:
-            bounds = tuple(convert_to_tensor(np.zeros((0,), np.int32), name=label) for label in ("begin", "end", "strides"))
+            bounds = tuple(
+                convert_to_tensor(np.zeros((0,), np.int32), name=label) for label in ("begin", "end", "strides")
+            )
         result = apply_op(STRIDED_SLICE, (value, *bounds), masks._asdict(), name)
     if variable is not None:
         make_assignable(result, variable, bounds, masks._asdict())
@@ -162,7 +163,9 @@ def _packed(begin: list[Any], end: list[Any], strides: list[Any], name: str | No
         return tuple(convert_to_tensor(np.array(items, np.int32), name="stack") for items in (begin, end, strides))
     vectors = [stack(items) for items in (begin, end, strides)]
     if any(vector.dtype.base_dtype is dtypes.int64 for vector in vectors):
-        vectors = [vector if vector.dtype.base_dtype is dtypes.int64 else cast(vector, dtypes.int64) for vector in vectors]
+        vectors = [
+            vector if vector.dtype.base_dtype is dtypes.int64 else cast(vector, dtypes.int64) for vector in vectors
+        ]
     return tuple(vectors)
 
 

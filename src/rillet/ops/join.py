@@ -15,7 +15,8 @@ from rillet.core.shapes import UNKNOWN, Dimension, TensorShape, unknown_shape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import Tensor
 from rillet.errors import ShapeError
-from rillet.ops.arrays import as_array, is_concrete, scope, sizes, static_axis, text
+from rillet.ops.arrays import as_array, is_concrete, sizes, static_axis, text
+from rillet.ops.scope import scope
 from rillet.ops.shape import shape_n, shape_of
 
 # ---- concat ---------------------------------------------------------------------------------------------------------

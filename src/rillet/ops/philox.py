@@ -13,9 +13,11 @@ GNU C library, which TensorFlow calls, and those of float64 by the C library its
 depend on how many threads share the work (large Multinomial, RandomGamma has no such trouble), these are the numbers
 of one thread.
 
-float16 and bfloat16 numbers are made in float32, like TensorFlow's, and rounded at the end. All errors are `ValueError`.
+float16 and bfloat16 numbers are made in float32, like TensorFlow's, and rounded at the end.
+All errors are `ValueError`.
 """
 
+import bisect
 import math
 import operator
 import secrets
@@ -65,7 +67,7 @@ _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
 
 # Up to this many blocks Python's integers are quicker than a hundred calls of NumPy.
-_FEW = 4
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +199,8 @@ def _log_single(x: Singles) -> Singles:
     whole = _LOG_CENTRES[interval] + exponent * math.log(2.0)
     square = r * r
     c2, c3, c4 = _LOG_POLYNOMIAL
-    result = (c4 * square + (c3 * r + c2)) * square + (whole + r)
-    return result.astype(np.float32)
+    logarithm: Doubles = (c4 * square + (c3 * r + c2)) * square + (whole + r)
+    return logarithm.astype(np.float32)
 
 
 def _sine_and_cosine_single(x: Singles) -> tuple[Singles, Singles]:
@@ -364,7 +366,7 @@ def truncated_normal(source: Source, shape: Shape, dtype: npt.DTypeLike = np.flo
 
 
 def _truncate_groups(position: Position, start: int, groups: Array) -> None:
-    """Fill `groups`, `[n, size]`: each from its own stretch of the stream, which begins 64 counters an element apart."""
+    """Fill `groups`, `[n, size]`, each from its own stretch of the stream, 64 counters for an element."""
     size, convert = groups.shape[1], _normal_converter(groups.dtype)
     offsets = np.arange(start, start + len(groups), dtype=np.uint64) * np.uint64(size * _RESERVED // 4)
     filled = np.zeros(len(groups), np.intp)
@@ -542,13 +544,14 @@ def _marsaglia_tsang(lanes: _Lanes, active: Integers, alpha: Doubles, result: Do
 def poisson(source: Source, shape: Shape, rate: Array, dtype: npt.DTypeLike = np.float32) -> Array:
     """RandomPoissonV2, StatelessRandomPoisson: `[*shape, *rate.shape]`.
 
-    For the stateless op, whose shape is that of the result, `shape` is what precedes `rate.shape`. A negative rate gives
-    0, an infinite one infinity (0 in integers). Raises `ValueError` for a rate that is NaN: TensorFlow would not return.
+    For the stateless op, whose shape is that of the result, `shape` is what precedes `rate.shape`. A negative rate
+    gives 0, an infinite one infinity (0 in integers). Raises `ValueError` for a rate that is NaN: TensorFlow would
+    never return.
     """
     if np.isnan(rate).any():
         raise ValueError("a rate of the Poisson distribution is NaN")
     found, samples = np.dtype(dtype), _elements(shape)
-    limit = float(_largest(found))
+    limit = float(np.iinfo(found).max if found.kind in "iu" else np.finfo(found).max)
     position = source.reserve(samples * rate.size * _RESERVED)
 
     def sample(lanes: _Lanes, which: Integers, values: Doubles) -> Doubles:
@@ -558,12 +561,6 @@ def poisson(source: Source, shape: Shape, rate: Array, dtype: npt.DTypeLike = np
     if found.kind in "iu":
         counts[np.isinf(counts)] = 0
     return counts.astype(found).reshape(*shape, *rate.shape)
-
-
-def _largest(dtype: np.dtype[Any]) -> float:
-    if dtype.kind in "iu":
-        return float(np.iinfo(dtype).max)
-    return float(ml_dtypes.finfo(dtype).max)
 
 
 def _sample_poisson(lanes: _Lanes, which: Integers, rate: Doubles, limit: float) -> Doubles:
@@ -618,8 +615,8 @@ def _two_uniforms(lanes: _Lanes, active: Integers) -> tuple[Doubles, Doubles, Do
 def binomial(source: Source, shape: Shape, counts: Array, probs: Array, dtype: npt.DTypeLike = np.int32) -> Array:
     """StatefulRandomBinomial, StatelessRandomBinomial: `[*shape, *broadcast shape of counts and probs]`.
 
-    For the ops, whose shape is that of the result, `shape` is what precedes the broadcast shape. Counts and probabilities
-    outside their ranges give the nearest result that makes sense, those that are NaN give NaN.
+    For the ops, whose shape is that of the result, `shape` is what precedes the broadcast shape. Counts and
+    probabilities outside their ranges give the nearest result that makes sense, those that are NaN give NaN.
     """
     counts, probs = np.broadcast_arrays(np.asarray(counts, np.float64), np.asarray(probs, np.float64))
     samples = _elements(shape)
@@ -712,8 +709,8 @@ def parameterized_truncated_normal(
 ) -> Array:
     """ParameterizedTruncatedNormal: `[*shape]` of the parameters' dtype.
 
-    Each parameter is one number, or one for each row, `[shape[0]]`. Raises `ValueError` for a standard deviation that is
-    not positive, bounds in the wrong order, and bounds that are both infinite.
+    Each parameter is one number, or one for each row, `[shape[0]]`. Raises `ValueError` for a standard deviation that
+    is not positive, bounds in the wrong order, and bounds that are both infinite.
     """
     count = _elements(shape)
     rows = _parameter_rows(means, stdevs, minvals, maxvals)
@@ -770,47 +767,53 @@ def _draw_rows(position: Position, rows: list[_Bounds], count: int) -> list[Arra
     """`count` numbers in all, as many for each of the rows, one row after another in the stream."""
     result = []
     per_row = count // len(rows)
-    batch = _BATCH if len(rows) == 1 else per_row
     for bounds in rows:
-        rounds = _Rounds(position, bounds)
-        result.append(np.concatenate([rounds.take(min(batch, per_row - at)) for at in range(0, per_row, batch)]))
-        position = rounds.position
+        numbers, position = _draw_batches(position, bounds, per_row, _BATCH if len(rows) == 1 else per_row)
+        result.append(numbers)
     return result
 
 
-class _Rounds:
-    """Rounds of rejection sampling between bounds: a round is one block, or two, and gives no number or some."""
+def _draw_batches(position: Position, bounds: _Bounds, count: int, batch: int) -> tuple[Array, Position]:
+    """`[count]` numbers, and the position after them.
 
-    def __init__(self, position: Position, bounds: _Bounds) -> None:
-        self.position = position  # of the next round
-        self._bounds = bounds
-        self._candidates, self._blocks = _choose_candidates(bounds)
-        self._accepted = np.empty((0, 0), np.bool_)
-        self._numbers = np.empty((0, 0))
-        self._totals = np.empty(0, np.intp)
+    They are drawn in rounds; a round is a block, or two, and gives no number or some. What the last round of a batch
+    gives too much is dropped.
+    """
+    candidates, blocks = _choose_candidates(bounds)
+    sizes = [min(batch, count - start) for start in range(0, count, batch)]
+    parts: list[tuple[Floats, Mask]] = []
+    rounds = 0
+    used = None
+    while used is None:
+        start, rounds = rounds, 2 * rounds + count // 2 + 16
+        for at in range(start, rounds, _CHUNK):
+            offsets = np.arange(at * blocks, min(at + _CHUNK, rounds) * blocks, dtype=np.uint64)
+            parts.append(candidates(blocks_at(position, offsets), bounds))
+        accepted = np.concatenate([mask for _, mask in parts], axis=1).T
+        used = _drop_excess(accepted, sizes)
+    numbers = np.concatenate([floats for floats, _ in parts], axis=1).T[:used][accepted[:used]]
+    return numbers * bounds.stdev + bounds.mean, position.skip(used * blocks)
 
-    def take(self, count: int) -> Array:
-        """`[count]` numbers from as many rounds as it needs; what else the last of them gave is dropped."""
-        wanted = count
-        parts = []
-        while wanted:
-            if not len(self._totals):
-                self._draw(max(16, min(_CHUNK, wanted)))
-            rounds = int(np.searchsorted(self._totals, self._totals[0] - self._accepted[0].sum() + wanted)) + 1
-            rounds = min(rounds, len(self._totals))
-            found = self._numbers[:rounds][self._accepted[:rounds]][:wanted]
-            parts.append(found * self._bounds.stdev + self._bounds.mean)
-            wanted -= len(found)
-            self._numbers, self._accepted = self._numbers[rounds:], self._accepted[rounds:]
-            self._totals = self._totals[rounds:]
-            self.position = self.position.skip(rounds * self._blocks)
-        return np.concatenate(parts)
 
-    def _draw(self, rounds: int) -> None:
-        blocks = blocks_at(self.position, np.arange(rounds * self._blocks, dtype=np.uint64))
-        numbers, accepted = self._candidates(blocks, self._bounds)
-        self._numbers, self._accepted = numbers.T, accepted.T
-        self._totals = np.cumsum(np.count_nonzero(self._accepted, axis=1))
+def _drop_excess(accepted: Mask, sizes: list[int]) -> int | None:
+    """Clear in `[rounds, candidates]` what batches of these sizes do not need of their last rounds.
+
+    Gives the number of rounds that are used, or None (and nothing is cleared) where there are too few.
+    """
+    totals = np.cumsum(np.count_nonzero(accepted, axis=1)).tolist()
+    ends, excesses = [], []
+    total, end = 0, -1
+    for size in sizes:
+        end = bisect.bisect_left(totals, total + size, end + 1)
+        if end == len(totals):
+            return None
+        ends.append(end)
+        excesses.append(totals[end] - total - size)
+        total = totals[end]
+    last = accepted[ends]
+    from_right = np.cumsum(last[:, ::-1], axis=1)[:, ::-1]
+    accepted[ends] = last & (from_right > np.array(excesses)[:, None])
+    return end + 1
 
 
 Candidates: TypeAlias = Callable[[Words, _Bounds], tuple[Floats, Mask]]
@@ -974,7 +977,7 @@ def stateless_position(seed: Sequence[int] | Array) -> Position:
 
 
 def key_and_counter(seed: Sequence[int] | Array) -> tuple[Longs, Longs]:
-    """StatelessRandomGetKeyCounter: the key, uint64 `[1]`, and the counter, uint64 `[2]`, for a `seed` of two integers."""
+    """StatelessRandomGetKeyCounter: key, uint64 `[1]`, and counter, uint64 `[2]`, for a `seed` of two integers."""
     position = stateless_position(seed)
     return np.array([position.key], np.uint64), np.array(_split(position.counter), np.uint64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -148,9 +149,22 @@ def _spread(op: Operation, dy: Any) -> Any:
         dy = reshape(dy, _dynamic_kept_shape(op, source_shape))
         return apply_op(REGISTRY["BroadcastTo"], (dy, source_shape))
     sizes = np.array(x.shape.as_list(), np.int32)
-    least = apply_op(REGISTRY["Maximum"], (np.array(kept, np.int32), 1))
-    apply_op(REGISTRY["FloorDiv"], (sizes, least), name="floordiv")
+    _note_reduced_shape(graph_for((x, dy)), sizes, kept)
     return apply_op(REGISTRY["Tile"], (reshape(dy, kept), sizes // np.maximum(kept, 1)))
+
+
+_NOTED: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()
+
+
+def _note_reduced_shape(graph: Any, sizes: Any, kept: list[int]) -> None:
+    """The first time that a graph sees a pair of shapes, TensorFlow adds the nodes that divide one by the other (to no
+    use: the quotient is known). The number of nodes decides the seeds of random ops, so they are added here too."""
+    noted = _NOTED.setdefault(graph, set())
+    key = (tuple(sizes.tolist()), tuple(kept))
+    if key not in noted:
+        noted.add(key)
+        least = apply_op(REGISTRY["Maximum"], (np.array(kept, np.int32), 1))
+        apply_op(REGISTRY["FloorDiv"], (sizes, least), name="floordiv")
 
 
 def _constant_beside(x: Any, value: Any, name: str = "Const") -> Any:
@@ -201,6 +215,8 @@ def _kept_shape_beside_shape(op: Operation) -> Any:
 def _product_gradient(op: Operation, dy: Any) -> list[Any]:
     """The product of the others, right also where some are zero: products of those before times of those behind."""
     x = op.inputs[0]
+    if x.shape.rank == 0:
+        return [reshape(dy, shape(x)), None]
     source_shape = shape(x)
     axes = reshape(op.inputs[1], [-1])
     known = _static_kept_shape(op)

@@ -154,7 +154,9 @@ def _select_gradient(op: Operation, dy: Any) -> list[Any]:
 def _zeros_like(tensor: Any) -> Any:
     if is_concrete(tensor) or not tensor.shape.is_fully_defined():
         return apply_op(REGISTRY["ZerosLike"], (tensor,), name="zeros_like")
-    return convert_to_tensor(np.zeros(tensor.shape.as_list(), tensor.dtype.numpy_dtype), tensor.dtype, name="zeros_like")
+    return convert_to_tensor(
+        np.zeros(tensor.shape.as_list(), tensor.dtype.numpy_dtype), tensor.dtype, name="zeros_like"
+    )
 
 
 SELECT = define(

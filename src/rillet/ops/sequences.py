@@ -16,11 +16,12 @@ from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value
 from rillet.core.tensor import Tensor
 from rillet.errors import ShapeError, format_shape
-from rillet.ops.arrays import as_array, scope
+from rillet.ops.arrays import as_array
 from rillet.ops.cast import cast
 from rillet.ops.creation import ones
 from rillet.ops.families import all_axes
 from rillet.ops.join import concat, stack
+from rillet.ops.scope import scope
 from rillet.ops.shape import expand_dims, reshape, size_of_tensor
 
 # ---- range ----------------------------------------------------------------------------------------------------------
@@ -207,7 +208,9 @@ def meshgrid(*args: Any, **kwargs: Any) -> list[Any]:
         return []
     with scope(name, *args):
         rank = len(args)
-        vectors = [reshape(stack(x), [-1 if axis == place else 1 for axis in range(rank)]) for place, x in enumerate(args)]
+        vectors = [
+            reshape(stack(x), [-1 if axis == place else 1 for axis in range(rank)]) for place, x in enumerate(args)
+        ]
         extents = [size_of_tensor(x) for x in args]
         dtype = convert_to_tensor(args[0]).dtype.base_dtype
         if indexing == "xy" and rank > 1:

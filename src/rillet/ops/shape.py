@@ -16,6 +16,7 @@ from rillet.core.shapes import UNKNOWN, TensorShape, as_shape, broadcast_static_
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError, format_shape
+from rillet.ops.arguments import renamed
 from rillet.ops.arrays import as_array, is_concrete, sizes, text
 from rillet.ops.families import same_shape, scalar_shape
 
@@ -221,7 +222,9 @@ def _cannot_reshape(source: TensorShape, wanted: TensorShape, total: int, known:
     assert wanted.dimensions is not None
     target = format_shape([-1 if length is None else length for length in wanted.dimensions])
     if None in wanted.dimensions:
-        runtime = f"Input to reshape is a tensor with {total} values, but the requested shape requires a multiple of {known}"
+        runtime = (
+            f"Input to reshape is a tensor with {total} values, but the requested shape requires a multiple of {known}"
+        )
     else:
         runtime = f"Input to reshape is a tensor with {total} values, but the requested shape has {known}"
     return ShapeError(
@@ -316,19 +319,10 @@ def expand_dims(input: Any, axis: Any, name: str | None = None) -> Any:
 @public(v1=["expand_dims"])
 def expand_dims_v1(input: Any, axis: Any = None, name: str | None = None, dim: Any = None) -> Any:
     """As tf.expand_dims; `dim` is the old name of `axis`."""
-    axis = _either("axis", axis, "dim", dim)
+    axis = renamed("axis", axis, "dim", dim)
     if axis is None:
         raise ValueError("Must specify an axis argument to tf.expand_dims()")
     return apply_op(EXPAND_DIMS, (input, axis), name=name)
-
-
-def _either(new_name: str, new: Any, old_name: str, old: Any) -> Any:
-    """An argument that is known under two names."""
-    if old is None:
-        return new
-    if new is not None:
-        raise ValueError(f"Cannot specify both '{old_name}' and '{new_name}'.")
-    return old
 
 
 def _squeezed_axes(dimensions: Any, axes: Any) -> list[int]:
@@ -344,7 +338,9 @@ def _squeezed_axes(dimensions: Any, axes: Any) -> list[int]:
             )
         if dimensions[axis] not in (None, 1):
             reason = f"Can not squeeze dim[{axis % rank}], expected a dimension of 1, got {dimensions[axis]}"
-            raise ShapeError(f"{reason} for 'Squeeze' with input shape {format_shape(dimensions)}.", reason, {0: [axis]})
+            raise ShapeError(
+                f"{reason} for 'Squeeze' with input shape {format_shape(dimensions)}.", reason, {0: [axis]}
+            )
         result.append(axis % rank)
     return result
 
@@ -381,7 +377,7 @@ def squeeze(input: Any, axis: Any = None, name: str | None = None) -> Any:
 @public(v1=["squeeze"])
 def squeeze_v1(input: Any, axis: Any = None, name: str | None = None, squeeze_dims: Any = None) -> Any:
     """As tf.squeeze; `squeeze_dims` is the old name of `axis`."""
-    return squeeze(input, _either("axis", axis, "squeeze_dims", squeeze_dims), name)
+    return squeeze(input, renamed("axis", axis, "squeeze_dims", squeeze_dims), name)
 
 
 # ---- broadcasting ---------------------------------------------------------------------------------------------------

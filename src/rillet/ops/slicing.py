@@ -20,8 +20,9 @@ from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import SymbolicTensor
 from rillet.errors import ShapeError
-from rillet.ops.arrays import as_array, is_concrete, scope, sizes, text
+from rillet.ops.arrays import as_array, is_concrete, sizes, text
 from rillet.ops.join import concat, stack
+from rillet.ops.scope import scope
 from rillet.ops.shape import rank, reshape, shape_of
 from rillet.ops.state import read_state
 
@@ -264,7 +265,9 @@ def sliced_shape(source: TensorShape, bounds: Sequence[Any], masks: Masks) -> Te
             if start is not None:
                 _check_pick(item, start, strides[item.entry] or 1, source.dimensions[item.axis])
         else:
-            result.append(_range_length(_bounds(item, begin, end, strides, masks), source.dimensions[item.axis], item, masks))
+            result.append(
+                _range_length(_bounds(item, begin, end, strides, masks), source.dimensions[item.axis], item, masks)
+            )
     return TensorShape(result)
 
 
@@ -286,7 +289,7 @@ def _strided_slice_value(op: Operation) -> Any:
     if op.inputs[0].shape.rank != 1 or not op.inputs[0].dtype.is_integer:
         return None
     part = _known_part(op)
-    if part is None or isinstance(part, list) and None in part:
+    if part is None or (isinstance(part, list) and None in part):
         return None
     return np.array(part, op.inputs[0].dtype.numpy_dtype)
 
@@ -499,7 +502,9 @@ def strided_slice(
     """
     if strides is None:
         strides = apply_op(REGISTRY["OnesLike"], (begin,)) if is_concrete(begin) else _ones_like(begin)
-    masks = dict(zip(Masks._fields, (begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask), strict=True))
+    masks = dict(
+        zip(Masks._fields, (begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask), strict=True)
+    )
     result = apply_op(STRIDED_SLICE, (input_, begin, end, strides), masks, name)
     if var is not None:
         make_assignable(result, var, (begin, end, strides), masks)
@@ -510,7 +515,9 @@ def _ones_like(begin: Any) -> Any:
     """Ones for the strides, made as tf.ones_like makes them."""
     with scope("ones_like", begin) as name:
         tensor = convert_to_tensor(begin, name="tensor")
-        extent = constant_in(tensor.graph, np.array(tensor.shape.as_list(), np.int32), dtypes.int32, "Shape/shape_as_tensor")
+        extent = constant_in(
+            tensor.graph, np.array(tensor.shape.as_list(), np.int32), dtypes.int32, "Shape/shape_as_tensor"
+        )
         one = constant_in(tensor.graph, tensor.dtype.as_numpy_dtype(1), tensor.dtype, "Const")
         return apply_op(REGISTRY["Fill"], (extent, one), name=name)
 
