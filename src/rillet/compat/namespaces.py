@@ -36,18 +36,29 @@ def _namespace(root: ModuleType, parents: list[str]) -> ModuleType:
     for part in parents:
         known = current.__dict__.get(part)
         if not isinstance(known, ModuleType):
-            full = f"{current.__name__}.{part}"
-            known = sys.modules.get(full)
-            if known is None and importlib.util.find_spec(full) is not None:
-                known = importlib.import_module(full)
-            if known is None:
-                known = ModuleType(full, f"The public names under {part}.")
-                known.__dict__["__path__"] = []
-                sys.modules[full] = known
-            _explain_missing(known, ".".join(["tf", *full.split(".")[1:]]).replace("tf.v1.", "tf.").replace("tf.compat.v1.", "tf."))
+            known = _find_or_make(f"{current.__name__}.{part}", part)
             setattr(current, part, known)
+        _explain_missing(known, _label(known.__name__))
         current = known
     return current
+
+
+def _find_or_make(full: str, part: str) -> ModuleType:
+    """The package or module of that name, or an empty namespace."""
+    known = sys.modules.get(full)
+    if known is None and importlib.util.find_spec(full) is not None:
+        known = importlib.import_module(full)
+    if known is None:
+        known = ModuleType(full, f"The public names under {part}.")
+        known.__dict__["__path__"] = []
+        sys.modules[full] = known
+    return known
+
+
+def _label(module_name: str) -> str:
+    """What users call a namespace: rillet.compat.v1.nn is tf.nn."""
+    inner = module_name.removeprefix("rillet.compat.v1").removeprefix("rillet").strip(".")
+    return f"tf.{inner}" if inner else "tf"
 
 
 def _explain_missing(module: ModuleType, label: str) -> None:

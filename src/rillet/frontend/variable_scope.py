@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rillet.core import context, convert, dtypes
+from rillet.core.dispatch import convert_to_tensor
 from rillet.core.export import export, public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph
@@ -248,6 +249,8 @@ def _dtype_of(initializer: Any, wanted: Any, default: dtypes.DType) -> dtypes.DT
     chosen = default if wanted is None else dtypes.as_dtype(wanted)
     if initializer is None or callable(initializer) or isinstance(initializer, str):
         return chosen
+    if wanted is not None:  # in a graph this leaves a constant, as in TensorFlow
+        initializer = convert_to_tensor(initializer)
     found = initializer.dtype if hasattr(initializer, "dtype") else convert.to_array(initializer)[1]
     found = dtypes.as_dtype(found).base_dtype
     if wanted is not None and found is not chosen.base_dtype:
