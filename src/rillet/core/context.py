@@ -40,6 +40,7 @@ class _Process:
 
     eager_by_default = True
     default_graph: Graph | None = None
+    eager_seed: int | None = None
     make_graph: Callable[[], Graph]  # set by core.graph
     lock = threading.RLock()
     threads: weakref.WeakSet[ThreadState] = weakref.WeakSet()
@@ -121,6 +122,15 @@ def set_eager_by_default(value: bool) -> None:
 
 def eager_by_default() -> bool:
     return _Process.eager_by_default
+
+
+def eager_seed() -> int | None:
+    """The seed of random ops that run eagerly: tf.random.set_seed."""
+    return _Process.eager_seed
+
+
+def set_eager_seed(seed: int | None) -> None:
+    _Process.eager_seed = seed
 
 
 def executing_eagerly() -> bool:

@@ -11,6 +11,7 @@ from rillet.core import dtypes
 from rillet.core.dtypes import DType
 
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
+_TAKES_BOOLS = (dtypes.int32, dtypes.int64, dtypes.uint64, dtypes.float16, dtypes.float32, dtypes.float64)
 
 
 def to_array(value: Any, dtype: DType | None = None, preferred: DType | None = None) -> tuple[Any, DType]:
@@ -148,6 +149,8 @@ def _infer(leaves: list[Any], value: Any, preferred: DType | None) -> DType:
         if all(isinstance(leaf, bool | np.bool_) for leaf in leaves):
             return dtypes.bool_
         raise ValueError("Can't convert Python sequence with mixed types to Tensor.")
+    if found is dtypes.complex128:
+        return preferred if preferred is not None and preferred.is_complex else found
     if found is not None:
         return _fits(preferred, floating=True) or found
     if leaves and all(isinstance(leaf, int) for leaf in leaves):
@@ -159,11 +162,11 @@ def _infer(leaves: list[Any], value: Any, preferred: DType | None) -> DType:
 
 
 def _check_elements(leaves: list[Any], dtype: DType, original: Any) -> None:
-    """A float is no int, a bool is no number: TypeError, as in TensorFlow."""
+    """A float is no int, and a bool is a number for some dtypes only: TypeError, as in TensorFlow."""
     for leaf in leaves:
         is_bool = isinstance(leaf, bool | np.bool_)
         if is_bool:
-            fits = dtype.is_bool
+            fits = dtype.is_bool or dtype in _TAKES_BOOLS
         elif isinstance(leaf, int | np.integer):
             fits = dtype.is_numeric or dtype.is_quantized
         elif isinstance(leaf, float | np.floating):

@@ -464,6 +464,8 @@ def as_tensor(
     array, found = convert.to_array(value, dtype, preferred if allowed is None else None)
     if dtype is None and allowed is not None and found not in allowed:
         # what the value is by itself won't do: the op's default dtype, or else float32, is tried
+        if graph is not None and preferred is not None:  # TensorFlow leaves its first attempt in the graph: names count on it
+            constant_in(graph, array, found, name)
         hint = preferred or (dtypes.float32 if dtypes.float32 in allowed else None)
         array, found = convert.to_array(value, None, hint)
     return constant_in(graph, array, found, name)

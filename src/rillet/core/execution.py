@@ -72,6 +72,12 @@ class ExecutionContext:
                 found = self.node_states.setdefault(node, make())
         return found
 
+    def forget_node_states(self, kind: type) -> None:
+        """Nodes that keep a state of class `kind` begin anew."""
+        with self._lock:
+            for node in [node for node, kept in self.node_states.items() if isinstance(kept, kind)]:
+                del self.node_states[node]
+
     def executable(self, function: Function) -> Executable:
         """`function` compiled for this context, once."""
         known = self._executables.get(id(function))

@@ -120,13 +120,18 @@ class FuncGraph(Graph):
         self._captures: dict[int, tuple[Tensor, SymbolicTensor]] = {}
         self._aliases: dict[int, tuple[Tensor, SymbolicTensor]] = {}
         self._functions: dict[Any, Function] = {}
+        self.seed = context.eager_seed() if current is None else current.seed
         if current is not None:
-            self.seed = current.seed
             self._collections = current._collections
 
     @property
     def building_function(self) -> bool:
         return True
+
+    def inherit_scopes(self, outer: Graph) -> None:
+        """Devices and gradient overrides in force in `outer` hold for what is made here too."""
+        self._scopes.devices = list(outer._scopes.devices)
+        self._scopes.gradient_overrides = dict(outer._scopes.gradient_overrides)
 
     def add_input(self, dtype: dtypes.DType, shape: Any, name: str | None = None) -> SymbolicTensor:
         """A new explicit parameter. Parameters are made before anything is captured."""

@@ -153,6 +153,16 @@ class _Scopes(threading.local):
         self.attrs: dict[str, Any] = {}
 
 
+class Numbering:
+    """How many operations were made. TensorFlow derives the seeds of random operations from it, and had one graph for a
+    loop and what is around it: there the graphs share one numbering."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class _ControlDependencies:
     """One `with control_dependencies(...)` block, and the operations made in it."""
 
@@ -179,8 +189,10 @@ class Graph:
         self._unfeedable: set[int] = set()
         self._unfetchable: set[int] = set()
         self._finalized = False
+        self.numbering = Numbering()
         self._captured_constants: dict[int, tuple[Any, SymbolicTensor]] = {}
         self.seed: int | None = None
+        self.seeds_used = 0  # how many random ops took a seed that they didn't have themselves
         self.version = 0  # grows with every operation
         self.rewrites = 0  # grows when an existing operation changes: what was compiled before is stale
 
@@ -213,6 +225,7 @@ class Graph:
             self._add_control_dependencies(operation)
             self._operations.append(operation)
             self._by_name[operation.name] = operation
+            self.numbering.count += 1
             self.version += 1
         return operation
 
@@ -239,7 +252,7 @@ class Graph:
         device = ""
         for setting in self._scopes.devices:
             if callable(setting):
-                device = setting(operation) or ""
+                device = canonical_device(setting(operation) or "", device)
             elif setting is None:
                 device = ""
             else:
@@ -275,12 +288,21 @@ class Graph:
 
     @property
     def _last_id(self) -> int:
-        return len(self._operations)
+        return self.numbering.count
+
+    @contextlib.contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Operations made inside don't change the numbering: TensorFlow makes others, or none."""
+        count = self.numbering.count
+        try:
+            yield
+        finally:
+            self.numbering.count = count
 
     def consumers_of(self, tensor: SymbolicTensor) -> list[Operation]:
         with self._lock:
             for operation in self._operations[self._consumers_counted :]:
-                for source in dict.fromkeys(operation.inputs):
+                for source in operation.inputs:
                     self._consumers.setdefault(id(source), []).append(operation)
             self._consumers_counted = len(self._operations)
             return list(self._consumers.get(id(tensor), ()))
@@ -338,10 +360,9 @@ class Graph:
         if colon:
             raise ValueError(f"The name {name!r} looks like a Tensor name (it has a colon): an Operation name was expected.")
         if not allow_operation:
-            known = "" if name in self._by_name else " And there is no operation of that name either."
+            what = "refers to an Operation" if name in self._by_name else "looks like an (invalid) Operation name"
             raise ValueError(
-                f"The name {name!r} looks like an (invalid) Operation name, not a Tensor. Tensor names must be of the form "
-                f"\"<op_name>:<output_index>\".{known}"
+                f"The name {name!r} {what}, not a Tensor. Tensor names must be of the form \"<op_name>:<output_index>\"."
             )
         if name not in self._by_name:
             raise KeyError(f"The name {name!r} refers to an Operation not in the graph.{self._did_you_mean(name)}")

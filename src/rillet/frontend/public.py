@@ -11,6 +11,7 @@ from rillet.core.export import export, public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
 from rillet.core.tensor import Equality, Tensor
+from rillet.frontend.control import disable_control_flow_v2, enable_control_flow_v2
 from rillet.frontend.variable import VariableDefaults
 
 Graph.as_graph_def = lambda self, from_version=None, add_shapes=False: printer.graph_def(self)  # type: ignore[attr-defined]
@@ -104,6 +105,7 @@ def enable_v2_behavior() -> None:
     enable_resource_variables()
     shapes.enable_v2_tensorshape()
     enable_tensor_equality()
+    enable_control_flow_v2()
 
 
 @public(v1=["disable_v2_behavior"])
@@ -113,14 +115,7 @@ def disable_v2_behavior() -> None:
     disable_resource_variables()
     shapes.disable_v2_tensorshape()
     disable_tensor_equality()
-
-
-for _name in ("control_flow_v2",):
-
-    def _nothing() -> None:
-        """Control flow is always functional."""
-
-    export(_nothing, v1=[f"enable_{_name}", f"disable_{_name}"])
+    disable_control_flow_v2()
 
 
 @public("control_dependencies")

@@ -40,13 +40,13 @@ class Template:
         self._called = False
         self._eager_store = EagerVariableStore() if context.executing_eagerly() else None
         if create_now:
-            with self._first_scope() as scope:
+            with self._first_scope(with_names=False) as scope:
                 self._scope = scope
 
-    def _first_scope(self) -> variable_scope:
-        return variable_scope(
-            self._unique_name, default_name=None if self._unique_name else self._name, custom_getter=self._custom_getter
-        )
+    def _first_scope(self, with_names: bool = True) -> variable_scope:
+        default = None if self._unique_name else self._name
+        getter = self._custom_getter
+        return variable_scope(self._unique_name, default, custom_getter=getter, auxiliary_name_scope=with_names)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         store = self._eager_store

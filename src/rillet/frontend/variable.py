@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
+import inspect
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -64,8 +67,57 @@ export(VariableAggregation, v1=["VariableAggregation"])
 export(VariableAggregationV2, v2=["VariableAggregation"])
 
 
+class _Creators(threading.local):
+    """What variable_creator_scope has put between a call of tf.Variable and the variable."""
+
+    def __init__(self) -> None:
+        self.stack: list[Callable[..., Any]] = []
+
+
+_CREATORS = _Creators()
+
+
+@public("variable_creator_scope")
+@contextlib.contextmanager
+def variable_creator_scope(variable_creator: Callable[..., Any]) -> Iterator[None]:
+    """Inside, tf.Variable(...) is variable_creator(next_creator, **all arguments); next_creator makes the variable."""
+    _CREATORS.stack.append(variable_creator)
+    try:
+        yield
+    finally:
+        _CREATORS.stack.pop()
+
+
+class VariableType(type):
+    """Makes `Variable(...)` a resource or a reference variable, by way of the creators in force."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is not Variable:
+            return super().__call__(*args, **kwargs)
+        if not _CREATORS.stack:
+            return _kind(kwargs.get("use_resource"))(*args, **kwargs)
+
+        def create(**arguments: Any) -> Any:
+            return _kind(arguments.get("use_resource"))(**arguments)
+
+        for creator in _CREATORS.stack:
+            create = functools.partial(creator, create)
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        return create(**{name: value for name, value in bound.arguments.items() if name != "self"})
+
+
+def _kind(use_resource: bool | None) -> type[Variable]:
+    if use_resource is None:
+        use_resource = VariableDefaults.use_resource
+    if use_resource:
+        return ResourceVariable
+    with init_scope():
+        return ResourceVariable if context.executing_eagerly() else ReferenceVariable
+
+
 @public("Variable")
-class Variable(SparseUpdates):
+class Variable(SparseUpdates, metaclass=VariableType):
     """A variable: a tensor whose value can be changed, and which is shared by every run and call that uses it.
 
     initial_value: a tensor, what converts to one, or a function of no arguments that makes one.
@@ -74,18 +126,6 @@ class Variable(SparseUpdates):
     """
 
     __array_priority__ = 100
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls is Variable:
-            use_resource = kwargs.get("use_resource")
-            if use_resource is None:
-                use_resource = VariableDefaults.use_resource
-            graph = context.state().graph
-            if isinstance(graph, FuncGraph):
-                with init_scope():
-                    graph = context.state().graph
-            cls = ResourceVariable if use_resource or graph is None else ReferenceVariable
-        return object.__new__(cls)
 
     def __init__(
         self,
@@ -145,7 +185,7 @@ class Variable(SparseUpdates):
         if isinstance(value, SymbolicTensor):
             value = _lifted(value)
         self._dtype = value.dtype
-        self._shape = _declared_shape(value.shape, shape, validate_shape)
+        self._shape = _declared_shape(value.shape, shape)
         self._name = f"{eager_name_scope()}{label}:0"
         state = VariableState(self._shared_name, self._dtype, self._shape)
         state.value = _owned(value._array)
@@ -329,6 +369,9 @@ class Variable(SparseUpdates):
     def _update(self, kind: str, value: Any, name: str | None, read_value: bool) -> Any:
         raise NotImplementedError
 
+    def __copy__(self) -> Variable:
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if self._in_graph:
             raise NotImplementedError("__deepcopy__() is only available when eager execution is enabled.")
@@ -364,10 +407,10 @@ def _check_options(name: Any, collections: Any, constraint: Any, synchronization
         raise ValueError(f"Invalid variable aggregation mode: {aggregation} for variable: {name}")
 
 
-def _declared_shape(found: TensorShape, declared: Any, validate_shape: bool) -> TensorShape:
+def _declared_shape(found: TensorShape, declared: Any) -> TensorShape:
     """The static shape of a variable whose initial value has shape `found`."""
     if declared is None:
-        return found if validate_shape else UNKNOWN
+        return found
     wanted = TensorShape(declared)
     if not wanted.is_compatible_with(found):
         raise ValueError(
@@ -421,7 +464,7 @@ class ResourceVariable(Variable):
                 value = convert_to_tensor(given, dtype, name="initial_value")
             self._initial_value = value
             self._dtype = value.dtype.base_dtype
-            self._shape = _declared_shape(value.shape, shape, validate_shape)
+            self._shape = _declared_shape(value.shape, shape)
             handle = graph.create_operation(
                 REGISTRY["VarHandleOp"], (), self._attributes(graph, scope[:-1]), scope
             ).outputs[0]
@@ -526,9 +569,7 @@ class UnreadVariable(ResourceVariable):
         with self._ordered():
             return self._variable.value()
 
-    def read_value(self) -> Any:
-        with self._ordered():
-            return self._variable.read_value()
+    read_value = value
 
     def sparse_read(self, indices: Any, name: str | None = None) -> Any:
         with self._ordered():
@@ -577,7 +618,7 @@ class ReferenceVariable(Variable):
             value = self._initial_tensor(graph, initial_value, dtype)
             self._initial_value = value
             self._dtype = value.dtype.base_dtype._as_ref
-            self._shape = _declared_shape(value.shape, shape, validate_shape)
+            self._shape = _declared_shape(value.shape, shape) if validate_shape else UNKNOWN
             if validate_shape and not self._shape.is_fully_defined():
                 raise ValueError(f"initial_value must have a shape specified: {value}")
             source = graph.create_operation(
@@ -602,14 +643,6 @@ class ReferenceVariable(Variable):
 
     def read_value(self) -> Any:
         return apply_op(REGISTRY["Identity"], (self._source,), name="read")
-
-    def sparse_read(self, indices: Any, name: str | None = None) -> Any:
-        """The slices at `indices` of axis 0."""
-        return apply_op(REGISTRY["GatherV2"], (self.value(), indices, 0), name=name)
-
-    def gather_nd(self, indices: Any, name: str | None = None) -> Any:
-        """The slices at the coordinates `indices` [..., depth]."""
-        return apply_op(REGISTRY["GatherNd"], (self.value(), indices), name=name)
 
     def is_initialized(self, name: str | None = None) -> Any:
         return apply_op(REGISTRY["IsVariableInitialized"], (self._source,), name=name)
@@ -652,9 +685,18 @@ Variable.__getitem__ = variable_getitem  # type: ignore[attr-defined]
 
 
 def _equal_or_same(self: Any, other: Any) -> Any:
-    if not Equality.elementwise or (self._in_graph and context.state().graph is None):
+    if not Equality.elementwise:
         return self is other
+    with init_scope():
+        if not context.executing_eagerly():
+            return self is other
     return self.value() == other
 
 
+def _unequal_or_other(self: Any, other: Any) -> Any:
+    result = _equal_or_same(self, other)
+    return not result if isinstance(result, bool) else self.value() != other
+
+
 Variable.__eq__ = _equal_or_same  # type: ignore[method-assign, assignment]
+Variable.__ne__ = _unequal_or_other  # type: ignore[method-assign, assignment]

@@ -364,8 +364,8 @@ def _along(definition: OpDef, logits: Any, axis: Any, name: str | None) -> Any:
         raise InvalidArgumentError(
             None,
             None,
-            f"`dim` must be in the range [{-dimensions}, {dimensions}) where {dimensions} is the number of dimensions in the "
-            f"input. Received: dim={axis}",
+            f"`dim` must be in the range [{-dimensions}, {dimensions}) where {dimensions} is the number of dimensions in "
+            f"the input. Received: dim={axis}",
         )
     axis %= dimensions
     if isinstance(logits, EagerTensor):
@@ -375,9 +375,9 @@ def _along(definition: OpDef, logits: Any, axis: Any, name: str | None) -> Any:
         return apply_op(REGISTRY["Transpose"], (moved, order))
     rank(logits)  # TensorFlow asks twice, and counts the first answer's node
     dimensions = rank(logits)
-    order = _swapped(axis, dimensions - 1)
+    order = _swapped(axis, apply_op(REGISTRY["Sub"], (dimensions, 1)))
     moved = apply_op(definition, (apply_op(REGISTRY["Transpose"], (logits, order), name="transpose"),))
-    back = _swapped(axis, dimensions - 1)
+    back = _swapped(axis, apply_op(REGISTRY["Sub"], (dimensions, 1)))
     return apply_op(REGISTRY["Transpose"], (moved, back), name=name or "transpose")
 
 

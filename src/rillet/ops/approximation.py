@@ -1,7 +1,7 @@
 """How special functions are computed: from formulas, and from series that are fitted to formulas on first use.
 
 No coefficients are kept here. A function is given as an integral or a sum that is evidently right, and slow; where it
-is smooth, a Chebyshev series through its values at a few dozen points is as accurate and fast. Everything is float64.
+is smooth, a Chebyshev series through its values at a few dozen points is as accurate and fast.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ Function = Callable[[Any], Any]
 
 
 class Fit:
-    """A function that is analytic on [low, high], as a Chebyshev series of `terms` terms at most.
+    """A function that is analytic on [low, high], as a Chebyshev series.
 
-    `function` is called once, on first use, with a vector of points inside the interval.
+    `function` is called once, on first use, with a vector of points inside the interval. Terms below `accuracy` (of the
+    largest) are dropped. The series is evaluated in the precision of its argument.
     """
 
-    def __init__(self, function: Function, low: float, high: float, terms: int = 48) -> None:
+    _terms = 48
+
+    def __init__(self, function: Function, low: float, high: float, accuracy: float = 1e-16) -> None:
         self._function = function
         self._low = low
         self._high = high
-        self._terms = terms
+        self._accuracy = accuracy
 
     @functools.cached_property
     def _coefficients(self) -> list[float]:
@@ -35,7 +38,7 @@ class Fit:
         cosines = np.cos(np.outer(np.arange(self._terms), angles))
         coefficients = (2 / self._terms) * (cosines @ values)
         coefficients[0] /= 2
-        significant = np.flatnonzero(np.abs(coefficients) > 1e-17 * np.abs(coefficients).max())
+        significant = np.flatnonzero(np.abs(coefficients) > self._accuracy * np.abs(coefficients).max())
         return coefficients[: significant[-1] + 1].tolist()  # type: ignore[no-any-return]
 
     def __call__(self, x: Any) -> Any:
@@ -86,10 +89,11 @@ def by_region(x: Any, *regions: tuple[Any, Function]) -> Any:
 
 
 def in_double(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """`kernel`, written for float64 arrays that are broadcast together, for all floating dtypes."""
+    """`kernel`, written for float64 arrays of one shape (not of rank 0), for all shapes and floating dtypes."""
 
     def wrapped(*values: Any) -> Any:
         arrays = np.broadcast_arrays(*(np.asarray(value, np.float64) for value in values))
-        return np.asarray(kernel(*arrays)).astype(values[0].dtype)
+        result = kernel(*(np.atleast_1d(array) for array in arrays))
+        return result.reshape(arrays[0].shape).astype(values[0].dtype)
 
     return wrapped

@@ -91,13 +91,16 @@ CONJUGATE_TRANSPOSE = define(
 
 
 def _invert(permutation: Any) -> Any:
+    if permutation.ndim != 1:
+        raise ValueError("invert_permutation expects a 1D vector.")
     count = len(permutation)
     if np.any((permutation < 0) | (permutation >= count)):
         raise ValueError(
             f"{int(permutation[(permutation < 0) | (permutation >= count)][0])} is not between 0 and {count}"
         )
-    if len(set(permutation.tolist())) != count:
-        raise ValueError("duplicated in the input: not a permutation")
+    seen = np.bincount(permutation, minlength=count)
+    if (seen > 1).any():
+        raise ValueError(f"{int(np.argmax(seen > 1))} is duplicated in the input.")
     return np.argsort(permutation).astype(permutation.dtype)
 
 
@@ -175,10 +178,12 @@ def adjoint(matrix: Any, name: str | None = None) -> Any:
 
 
 def _reversed_places(axes: Any, count: int) -> tuple[int, ...]:
+    if np.ndim(axes) != 1:
+        raise ShapeError(f"'dims' must be 1-dimension, not {np.ndim(axes)}")
     result: list[int] = []
     for axis in sizes(axes):
         if not -count <= axis < count:
-            raise ShapeError(f"'axis'[{len(result)}] = {axis} is out of valid range [0, {count - 1}]")
+            raise ShapeError(f"'axis'[{len(result)}] = {axis} is out of valid range [0, {count - 1}")
         if axis % count in result:
             raise ShapeError(f"axis {axis % count} specified more than once.")
         result.append(axis % count)
@@ -221,6 +226,10 @@ def _reverse_sequence_kernel(value: Any, lengths: Any, *, seq_dim: int, batch_di
     if batch_dim == seq_dim:
         raise ValueError(f"batch_dim == seq_dim == {seq_dim}")
     size = value.shape[seq_dim]
+    if np.shape(lengths) != (value.shape[batch_dim],):
+        raise ValueError(
+            f"Length of seq_lengths != input.dims({batch_dim}), ({np.size(lengths)} vs. {value.shape[batch_dim]})"
+        )
     for index, length in enumerate(sizes(lengths)):
         if length < 0:
             raise ValueError(f"seq_lens({index}) < 0")
@@ -244,14 +253,14 @@ def _reverse_sequence_shape(op: Operation) -> TensorShape:
         if axis >= count:
             raise ShapeError(
                 f"{label} must be < input rank: {axis} vs. {count}",
-                f"{label} must be < input.dims() ({axis} vs. {count})",
+                f"{label} must be < input rank ( {axis} vs. {count})",
             )
     if lengths.dimensions and None not in (lengths.dimensions[0], shape.dimensions[batch]):
         if lengths.dimensions[0] != shape.dimensions[batch]:
             raise ShapeError(
                 f"Dimensions must be equal, but are {shape.dimensions[batch]} and {lengths.dimensions[0]}: one length for "
                 "each batch entry.",
-                f"Length of seq_lens != input.dims({batch}), ({lengths.dimensions[0]} vs. {shape.dimensions[batch]})",
+                f"Length of seq_lengths != input.dims({batch}), ({lengths.dimensions[0]} vs. {shape.dimensions[batch]})",
                 {0: [batch], 1: [0]},
             )
     return shape
@@ -382,3 +391,35 @@ def tile(input: Any, multiples: Any, name: str | None = None) -> Any:
     Raises InvalidArgumentError (ValueError while building a graph) unless there is one multiple an axis.
     """
     return apply_op(TILE, (input, multiples), name=name)
+
+
+# ---- data formats ---------------------------------------------------------------------------------------------------
+
+
+def _vector_permute(value: Any, *, src_format: str, dst_format: str) -> Any:
+    order = [src_format.index(letter) for letter in dst_format]
+    if len(value) == len(order) - 2:  # height and width alone
+        order = [
+            src_format.replace("N", "").replace("C", "").index(letter) for letter in dst_format if letter not in "NC"
+        ]
+    if len(value) != len(order):
+        raise ValueError(
+            f"1D input must be of size {len(dst_format) - 2} or {len(dst_format)}, but got shape {len(value)}"
+        )
+    return value[order]
+
+
+def _dimension_map(value: Any, *, src_format: str, dst_format: str) -> Any:
+    places = np.array([dst_format.index(letter) for letter in src_format], value.dtype)
+    return places[np.asarray(value) % len(places)]
+
+
+_FORMATS = "T: index = int32, src_format: string = 'NHWC', dst_format: string = 'NCHW'"
+define(
+    "DataFormatVecPermute", "x: T -> y: T", _FORMATS,
+    reference=_vector_permute, shape=same_shape, gradient=NO_GRADIENT,
+)  # fmt: skip
+define(
+    "DataFormatDimMap", "x: T -> y: T", _FORMATS,
+    reference=_dimension_map, shape=same_shape, gradient=NO_GRADIENT,
+)  # fmt: skip

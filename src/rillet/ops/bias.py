@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.opdef import REGISTRY, define
-from rillet.core.shapes import UNKNOWN, TensorShape
+from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.activations import relu
 from rillet.ops.join import concat
@@ -55,7 +53,8 @@ def _bias_add_shape(op: Operation) -> TensorShape:
     if channels is not None and size is not None and channels != size:
         texts = format_shape(value.dimensions), format_shape(bias.dimensions)
         raise ShapeError(
-            f"Dimensions must be equal, but are {channels} and {size} for '{op.type}' with input shapes: {', '.join(texts)}.",
+            f"Dimensions must be equal, but are {channels} and {size} for '{op.type}' with input shapes: "
+            f"{', '.join(texts)}.",
             "Must provide as many biases as the last dimension of the input tensor: " + " vs. ".join(reversed(texts)),
             {0: [axis], 1: [0]},
             f"a bias with {channels} elements, one for each channel",
@@ -73,14 +72,14 @@ def _bias_grad_shape(op: Operation) -> TensorShape:
 # ---- kernels --------------------------------------------------------------------------------------------------------
 
 
-def _add_along(value: Any, bias: Any, *, data_format: str = "NHWC") -> Any:
+def _add_along(value: Any, bias: Any, *, data_format: str) -> Any:
     axis = 1 if data_format == "NCHW" else -1
     if value.ndim < 2 or bias.ndim != 1 or value.shape[axis] != bias.shape[0]:
         raise ValueError(f"a bias of shape {bias.shape} doesn't fit a value of shape {value.shape}")
     return value + (bias.reshape(-1, *(1,) * (value.ndim - 2)) if axis == 1 else bias)
 
 
-def _sum_along(dy: Any, *, data_format: str = "NHWC") -> Any:
+def _sum_along(dy: Any, *, data_format: str) -> Any:
     if dy.ndim < 2:
         raise ValueError(f"Input tensor must be at least 2D: {list(dy.shape)}")
     dy = wide(dy)
@@ -116,7 +115,7 @@ BIAS_ADD = define(
 )  # fmt: skip
 BIAS_ADD_V1 = define(
     "BiasAddV1", "value: T, bias: T -> output: T", "T: numeric",
-    reference=_add_along, shape=_bias_add_shape,
+    reference=lambda value, bias: _add_along(value, bias, data_format="NHWC"), shape=_bias_add_shape,
     gradient=lambda op, dy: [dy, apply_op(BIAS_ADD_GRAD, (dy,))],
 )  # fmt: skip
 

@@ -92,21 +92,17 @@ def sum_to_shape_of(gradient: Any, value: Any) -> Any:
 
 def broadcast_derivatives(derivatives: Derivatives) -> GradientRule:
     """The gradient rule of a binary op from `derivatives(x, y)`: the partial derivatives (None where there is none)."""
-
-    def rule(op: Operation, dz: Any) -> list[Any]:
-        x, y = op.inputs
-        if all(map(_is_concrete, (x, y, dz))):
-            return [sum_to_shape_of(_times(partial, dz), value) for partial, value in zip(derivatives(x, y), (x, y))]
-        shapes = [shape_of(x), shape_of(y)]
-        axes = apply_op(REGISTRY["BroadcastGradientArgs"], shapes)
-        partials = derivatives(x, y)
-        return [_weighted(*parts, dz) for parts in zip(partials, axes, shapes)]
-
-    return rule
+    return lambda op, dz: by_derivatives(op.inputs, lambda: derivatives(*op.inputs), dz)
 
 
-def _times(partial: Any, dz: Any) -> Any:
-    return None if partial is None else partial * dz
+def by_derivatives(inputs: Sequence[Any], derivatives: Callable[[], Sequence[Any]], dz: Any) -> list[Any]:
+    """The gradients of two inputs that were broadcast together: dz times their derivatives, summed."""
+    if all(map(_is_concrete, (*inputs, dz))):
+        partials = [None if partial is None else partial * dz for partial in derivatives()]
+        return [sum_to_shape_of(partial, value) for partial, value in zip(partials, inputs)]
+    shapes = [shape_of(value) for value in inputs]
+    axes = apply_op(REGISTRY["BroadcastGradientArgs"], shapes)
+    return [_weighted(*parts, dz) for parts in zip(derivatives(), axes, shapes)]
 
 
 def _weighted(partial: Any, axes: Any, shape: Any, dz: Any) -> Any:

@@ -56,7 +56,11 @@ def _equality_shape(op: Operation) -> TensorShape:
         if op.attrs["incompatible_shape_error"]:
             raise
         return TensorShape(())
-    if op.attrs["incompatible_shape_error"] or op.inputs[0].shape.is_fully_defined() and op.inputs[1].shape.is_fully_defined():
+    if (
+        op.attrs["incompatible_shape_error"]
+        or op.inputs[0].shape.is_fully_defined()
+        and op.inputs[1].shape.is_fully_defined()
+    ):
         return shape
     return UNKNOWN
 
@@ -166,5 +170,3 @@ def is_non_decreasing(x: Any, name: str | None = None) -> Any:
 def is_strictly_increasing(x: Any, name: str | None = None) -> Any:
     """Whether each element of `x` is larger than the one before it, in row-major order: a bool scalar."""
     return _all_neighbours(x, greater, name or "is_strictly_increasing")
-
-

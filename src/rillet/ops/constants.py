@@ -10,6 +10,7 @@ from rillet.core import context, convert, dtypes, opdef
 from rillet.core.buffers import aligned_copy
 from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
 from rillet.core.export import export, public
+from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
@@ -58,12 +59,30 @@ def _constant(value: Any, dtype: Any, shape: Any, name: str, allow_broadcast: bo
         tensor = convert_to_tensor(value, wanted, name)
         return tensor if shape is None else apply_op(opdef.REGISTRY["Reshape"], (tensor, list(TensorShape(shape))))
     graph = graph_for((value,))
-    array, found = convert.to_array(value, wanted)
+    try:
+        array, found = convert.to_array(value, wanted)
+    except TypeError:
+        if graph is not None and wanted is not None:
+            _name_misfit(value, wanted)
+        raise
     if shape is not None:
         array = _fill_shape(np.asarray(array), tuple(TensorShape(shape).as_list()))
     if isinstance(array, np.ndarray):
         array = aligned_copy(array)
     return constant_in(graph, array, found, name)
+
+
+def _name_misfit(value: Any, wanted: dtypes.DType) -> None:
+    """TypeError that names the first element of `value` which is none of dtype `wanted`."""
+    for element in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(element, (list, tuple)):
+            _name_misfit(element, wanted)
+            continue
+        try:
+            convert.to_array(element, wanted)
+        except TypeError:
+            kind = type(element).__name__
+            raise TypeError(f"Expected {wanted.name}, but got {element!r} of type '{kind}'.") from None
 
 
 def _fill_shape(array: Any, shape: tuple[int, ...]) -> Any:
@@ -81,7 +100,11 @@ def _fill_shape(array: Any, shape: tuple[int, ...]) -> Any:
 
 def _unfed(*, dtype: Any, shape: Any, context: Any, node: Any) -> Any:
     kernel_name = {"float32": "float", "float64": "double", "float16": "half"}.get(dtype.name, dtype.name)
-    known = "" if shape.rank is None else f" and shape [{','.join('?' if size is None else str(size) for size in shape.dimensions)}]"
+    known = (
+        ""
+        if shape.rank is None
+        else f" and shape [{','.join('?' if size is None else str(size) for size in shape.dimensions)}]"
+    )
     raise InvalidArgumentError(
         None,
         node,
@@ -127,8 +150,17 @@ def placeholder_with_default(input: Any, shape: Any, name: str | None = None) ->
     with context.use_graph(graph):
         value = convert_to_tensor(input)
         return apply_op(
-            opdef.REGISTRY["PlaceholderWithDefault"], (value,), {"shape": TensorShape(shape), "dtype": value.dtype}, name
+            opdef.REGISTRY["PlaceholderWithDefault"],
+            (value,),
+            {"shape": TensorShape(shape), "dtype": value.dtype},
+            name,
         )
+
+
+def _refuse_gradient(op: Operation, dy: Any) -> Any:
+    message = op.attrs["message"]
+    reason = message.decode() if isinstance(message, bytes) else message
+    raise LookupError(f"Gradient explicitly disabled. Reason: {reason}")
 
 
 IDENTITY = define(
@@ -146,6 +178,22 @@ IDENTITY_N = define(
 )  # fmt: skip
 STOP_GRADIENT = define(
     "StopGradient", "input: T -> output: T", "T: type",
+    reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT,
+)  # fmt: skip
+PREVENT_GRADIENT = define(
+    "PreventGradient", "input: T -> output: T", "T: type, message: string = ''",
+    reference=lambda value: value, shape=same_shape, gradient=_refuse_gradient,
+)  # fmt: skip
+define(
+    "GuaranteeConst", "input: T -> output: T", "T: type",
+    reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT, is_stateful=True,
+)  # fmt: skip
+define(
+    "DeepCopy", "x: T -> y: T", "T: type",
+    reference=lambda value: np.array(value), shape=same_shape, gradient=NO_GRADIENT, is_stateful=True,
+)  # fmt: skip
+define(
+    "Snapshot", "input: T -> output: T", "T: type",
     reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT,
 )  # fmt: skip
 NO_OP = define("NoOp", "->", reference=lambda: (), shape=lambda op: [], gradient=NO_GRADIENT)
@@ -173,6 +221,61 @@ def stop_gradient(input: Any, name: str | None = None) -> Any:
 def no_op(name: str | None = None) -> Any:
     """An operation that does nothing: a point for control dependencies to meet in."""
     return apply_op(NO_OP, (), name=name)
+
+
+@public("guarantee_const")
+def guarantee_const(input: Any, name: str | None = None) -> Any:
+    """`input`, of which the caller promises that it is the same in every run. (Nothing is made of the promise.)"""
+    return apply_op(opdef.REGISTRY["GuaranteeConst"], (input,), name=name)
+
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+
+
+def _check_numerics(value: Any, *, message: str) -> Any:
+    array = np.asarray(value)
+    has_nan, has_inf = bool(np.isnan(array).any()), bool(np.isinf(array).any())
+    if has_nan or has_inf:
+        found = "Inf and NaN" if has_nan and has_inf else "NaN" if has_nan else "Inf"
+        raise InvalidArgumentError(None, None, f"{message} : Tensor had {found} values [Op:CheckNumerics]")
+    return value
+
+
+def _check_numerics_v2(value: Any, *, message: str) -> Any:
+    array = np.asarray(value)
+    infinite = np.isinf(array)
+    checks = {"-Inf": infinite & (array < 0), "+Inf": infinite & (array > 0), "NaN": np.isnan(array)}
+    found = [label for label, where in checks.items() if where.any()]
+    if found:
+        listed = found[0] if len(found) == 1 else " and ".join(found) if len(found) == 2 else "-Inf, +Inf, and NaN"
+        raise InvalidArgumentError(None, None, f"{message} : Tensor had {listed} values [Op:CheckNumericsV2]")
+    return value
+
+
+def _check_gradient(op: Operation, dy: Any) -> Any:
+    return check_numerics(
+        dy, "Not a number (NaN) or infinity (Inf) values detected in gradient. " + _as_text(op.attrs["message"])
+    )
+
+
+def _as_text(message: Any) -> str:
+    return message.decode() if isinstance(message, bytes) else str(message)
+
+
+for _suffix, _kernel in (("", _check_numerics), ("V2", _check_numerics_v2)):
+    define(
+        f"CheckNumerics{_suffix}", "tensor: T -> output: T", "T: floating, message: string",
+        reference=_kernel, shape=same_shape, gradient=_check_gradient, is_stateful=True,
+    )  # fmt: skip
+
+
+@public("debugging.check_numerics", v1=["check_numerics"])
+def check_numerics(tensor: Any, message: str, name: str | None = None) -> Any:
+    """`tensor` (floating), known to hold no NaN and no Inf when it is used.
+
+    Raises InvalidArgumentError, starting with `message`, when it runs and finds one.
+    """
+    return apply_op(opdef.REGISTRY["CheckNumerics"], (tensor,), {"message": message}, name)
 
 
 @public("get_static_value", v1=["contrib.util.constant_value"])

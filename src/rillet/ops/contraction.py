@@ -163,9 +163,9 @@ def _contracted(
     x, y = _arranged(x, x_labels, (*batch, *rows, *inner)), _arranged(y, y_labels, (*batch, *inner, *columns))
     sizes = x.shape[: len(batch)], x.shape[len(batch) : len(batch) + len(rows)], y.shape[len(batch) + len(inner) :]
     depth = int(np.prod(x.shape[len(batch) + len(rows) :]))
-    x = x.reshape(*sizes[0], int(np.prod(sizes[1])), depth)
-    y = y.reshape(*sizes[0], depth, int(np.prod(sizes[2])))
-    product = np.matmul(x, y).reshape(*sizes[0], *sizes[1], *sizes[2])
+    x = x.reshape((*sizes[0], int(np.prod(sizes[1])), depth))
+    y = y.reshape((*sizes[0], depth, int(np.prod(sizes[2]))))
+    product = np.matmul(x, y).reshape((*sizes[0], *sizes[1], *sizes[2]))
     return _arranged(product, (*batch, *rows, *columns), kept)
 
 

@@ -110,7 +110,8 @@ def _check_gradient_sizes(image: Sequence[int], window: Sequence[int], grad: Seq
     """ValueError, in TensorFlow's words, unless a convolution of `image` gives the shape of `grad`. Channels last."""
     if image[0] != grad[0]:
         raise ValueError(
-            f"input and out_backprop must have the same batch size. Input batch: {image[0]}, outbackprop batch: {grad[0]}"
+            f"input and out_backprop must have the same batch size. Input batch: {image[0]}, outbackprop batch: "
+            f"{grad[0]}"
         )
     if window[-1] != grad[-1]:
         raise ValueError(f"filter and out_backprop must have the same out_depth: {window[-1]} vs {grad[-1]}")
@@ -151,8 +152,8 @@ def _check_depths(op: Operation, depth: Any, filter_depth: Any, outputs: Any, fi
     shapes = ", ".join(format_shape(tensor.shape.dimensions) for tensor in op.inputs)
     if depth % filter_depth or depth == 0:
         raise ShapeError(
-            f"Depth of input ({depth}) is not a multiple of input depth of filter ({filter_depth}) for '{op.type}' with "
-            f"input shapes: {shapes}.",
+            f"Depth of input ({depth}) is not a multiple of input depth of filter ({filter_depth}) for '{op.type}' "
+            f"with input shapes: {shapes}.",
             f"input depth must be evenly divisible by filter depth: {depth} vs {filter_depth}",
             {0: [1 if first else -1], 1: [-2]},
             f"a filter of shape [..., {depth}, outputs], or data_format={'NHWC' if first else 'NCHW'!r} if the image's "
@@ -161,8 +162,8 @@ def _check_depths(op: Operation, depth: Any, filter_depth: Any, outputs: Any, fi
     groups = depth // filter_depth
     if outputs is not None and outputs % groups:
         raise ShapeError(
-            f"Depth of output ({outputs}) is not a multiple of the number of groups ({groups}) for '{op.type}' with input "
-            f"shapes: {shapes}.",
+            f"Depth of output ({outputs}) is not a multiple of the number of groups ({groups}) for '{op.type}' with "
+            f"input shapes: {shapes}.",
             f"output depth must be evenly divisible by number of groups: {outputs} vs {groups}",
             {1: [-1]},
         )
@@ -264,7 +265,8 @@ CONV_2D_INPUT_GRADIENT = define(
     reference=_input_gradient_kernel, shape=_input_gradient_shape, gradient=_RULES_2D[1],
 )  # fmt: skip
 CONV_2D_FILTER_GRADIENT = define(
-    "Conv2DBackpropFilter", "input: T, filter_sizes: int32, out_backprop: T -> output: T", f"T: {_FLOAT}, {_ATTRIBUTES_2D}",
+    "Conv2DBackpropFilter", "input: T, filter_sizes: int32, out_backprop: T -> output: T",
+    f"T: {_FLOAT}, {_ATTRIBUTES_2D}",
     reference=_filter_gradient_kernel, shape=_filter_gradient_shape, gradient=_RULES_2D[2],
 )  # fmt: skip
 
@@ -290,8 +292,8 @@ def _input_gradient_3d(
     input_sizes: Any, filter: Any, out_backprop: Any, *, strides: Any, padding: str, data_format: str, dilations: Any
 ) -> Any:
     return _input_gradient_kernel(
-        input_sizes, filter, out_backprop, strides=strides, padding=padding, explicit_paddings=(), data_format=data_format,
-        dilations=dilations,
+        input_sizes, filter, out_backprop, strides=strides, padding=padding, explicit_paddings=(),
+        data_format=data_format, dilations=dilations,
     )  # fmt: skip
 
 
@@ -299,8 +301,8 @@ def _filter_gradient_3d(
     input: Any, filter_sizes: Any, out_backprop: Any, *, strides: Any, padding: str, data_format: str, dilations: Any
 ) -> Any:
     return _filter_gradient_kernel(
-        input, filter_sizes, out_backprop, strides=strides, padding=padding, explicit_paddings=(), data_format=data_format,
-        dilations=dilations,
+        input, filter_sizes, out_backprop, strides=strides, padding=padding, explicit_paddings=(),
+        data_format=data_format, dilations=dilations,
     )  # fmt: skip
 
 
@@ -314,7 +316,8 @@ CONV_3D_INPUT_GRADIENT = define(
     reference=_input_gradient_3d, shape=_input_gradient_shape, gradient=_RULES_3D[1],
 )  # fmt: skip
 CONV_3D_FILTER_GRADIENT = define(
-    "Conv3DBackpropFilterV2", "input: T, filter_sizes: int32, out_backprop: T -> output: T", f"T: {_FLOAT}, {_ATTRIBUTES_3D}",
+    "Conv3DBackpropFilterV2", "input: T, filter_sizes: int32, out_backprop: T -> output: T",
+    f"T: {_FLOAT}, {_ATTRIBUTES_3D}",
     reference=_filter_gradient_3d, shape=_filter_gradient_shape, gradient=_RULES_3D[2],
 )  # fmt: skip
 
@@ -383,7 +386,8 @@ def _same_depth(op: Operation, depth: int | None, filter_depth: int | None, mark
     if depth is not None and filter_depth is not None and depth != filter_depth:
         shapes = ", ".join(format_shape(tensor.shape.dimensions) for tensor in op.inputs)
         raise ShapeError(
-            f"Dimensions must be equal, but are {depth} and {filter_depth} for '{op.type}' with input shapes: {shapes}.",
+            f"Dimensions must be equal, but are {depth} and {filter_depth} for '{op.type}' with input shapes: "
+            f"{shapes}.",
             f"input and filter must have the same depth: {depth} vs {filter_depth}",
             marks,
         )

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.export import V1, public
+from rillet.core.export import public
 from rillet.core.opdef import REGISTRY, OpDef
 from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value
 from rillet.core.tensor import Tensor
 from rillet.ops.arguments import renamed
+from rillet.ops.blocks import required_space_to_batch_paddings
 from rillet.ops.conv import (
     CONV_2D,
     CONV_2D_FILTER_GRADIENT,
@@ -507,7 +508,7 @@ def with_space_to_batch(
         return op(input, num_spatial_dims=count, padding=padding)
     base = _base_paddings(padding, filter_shape, known)
     sizes = _spatial_sizes(input, axes)
-    paddings, crops = V1["required_space_to_batch_paddings"](sizes, rates, base)
+    paddings, crops = required_space_to_batch_paddings(sizes, rates, base)
     block = _for_all_axes(known, axes, 1)
     paddings, crops = _for_all_axes(paddings, axes, 0), _for_all_axes(crops, axes, 0)
     cut = apply_op(REGISTRY["SpaceToBatchND"], (input, block, paddings))

@@ -116,7 +116,9 @@ def _known_sizes(shape: Any) -> tuple[int, ...] | None:
         return sizes(shape) if shape.dtype.kind in "iu" and shape.ndim < 2 else None
     found: list[int] = []
     for size in shape if isinstance(shape, (list, tuple, range)) else [shape]:
-        if (isinstance(size, EagerTensor) and size.dtype.is_integer and size.ndim == 0) or (isinstance(size, (int, np.integer, Dimension)) and not isinstance(size, bool)):
+        if (isinstance(size, EagerTensor) and size.dtype.is_integer and size.ndim == 0) or (
+            isinstance(size, (int, np.integer, Dimension)) and not isinstance(size, bool)
+        ):
             found.append(int(size))
         else:
             return None

@@ -56,8 +56,9 @@ def _longest(rows: int, columns: int, low: int, high: int) -> int:
 def _band(rows: int, columns: int, k: Any, align: str) -> _Band:
     low, high = _limits(k)
     for index in (low, high):
-        if (rows or columns) and not -rows < index < columns and not (index == 0):
-            raise ValueError(f"diag_index must be between {-rows + 1} and {columns - 1}, got {index}")
+        if index and not -rows < index < columns:
+            label = "lower" if index == low else "upper"
+            raise ValueError(f"{label}_diag_index is out of bound: {index}. It must be between {-rows} and {columns}")
     length = max(_longest(rows, columns, low, high), 0)
     index = np.arange(high, low - 1, -1)[:, None]
     lengths = np.minimum(rows + np.minimum(index, 0), columns - np.maximum(index, 0))
@@ -125,7 +126,11 @@ def _diag_shape(op: Operation) -> TensorShape:
         return UNKNOWN
     low, high = k
     if len(dimensions) < (1 if low == high else 2):
-        raise ShapeError(f"Shape must be at least rank {1 if low == high else 2} but is rank {len(dimensions)}")
+        least = 1 if low == high else 2
+        raise ShapeError(
+            f"Shape must be at least rank {least} but is rank {len(dimensions)}",
+            f"diagonal must be at least {least}-dim, received shape: {text(op.inputs[0].shape)}",
+        )
     batch = dimensions[:-1] if low == high else dimensions[:-2]
     counts = [constant_value(tensor) for tensor in op.inputs[2:4]]
     if dimensions[-1] is None or any(count is None for count in counts):
@@ -311,8 +316,9 @@ def _set_diag_kernel(value: Any, diagonal: Any, k: Any, *, align: str = "LEFT_LE
     if packed.shape != (*value.shape[:-2], band.count, band.length):
         wanted = (*value.shape[:-2], *([band.count] if band.count > 1 else []), band.length)
         raise ValueError(
-            f"Expected diagonal to have shape {list(wanted)}, received diagonal shape: {list(diagonal.shape)} for input of "
-            f"shape {list(value.shape)}"
+            "Either first dimensions of diagonal don't match input.shape[:-2], or diagonal.shape[:-1] is not equal to the "
+            f"longests diagonal in range [lower_diag_index:upper_diag_index]. Expected shape {list(wanted)}, got "
+            f"{list(diagonal.shape)} for input of shape {list(value.shape)}"
         )
     result = np.array(value)
     result[..., band.rows, band.columns] = packed[..., band.diagonals, band.places]
@@ -412,11 +418,15 @@ def trace(x: Any, name: str | None = None) -> Any:
 
 def _tensor_diag_kernel(diagonal: Any) -> Any:
     diagonal = as_array(diagonal)
+    if diagonal.ndim == 0:
+        raise ValueError("Input must be at least rank 1, got 0")
     return np.diag(diagonal.reshape(-1)).reshape(diagonal.shape * 2)
 
 
 def _tensor_diag_shape(op: Operation) -> TensorShape:
     shape = op.inputs[0].shape
+    if shape.rank == 0:
+        raise ShapeError("Shape must be at least rank 1 but is rank 0", "Input must be at least rank 1, got 0")
     return shape.concatenate(shape)
 
 

@@ -38,7 +38,8 @@ def _dilation_shape(op: Operation) -> TensorShape:
     if depth is not None and filter_depth is not None and depth != filter_depth:
         shapes = ", ".join(format_shape(tensor.shape.dimensions) for tensor in op.inputs)
         raise ShapeError(
-            f"Dimensions must be equal, but are {depth} and {filter_depth} for '{op.type}' with input shapes: {shapes}.",
+            f"Dimensions must be equal, but are {depth} and {filter_depth} for '{op.type}' with input shapes: "
+            f"{shapes}.",
             f"input and filter must have the same depth: {depth} vs {filter_depth}",
             {0: [-1], 1: [-1]},
         )

@@ -199,15 +199,17 @@ def add(x: Any, y: Any, name: str | None = None) -> Any:
 
 
 def _converted_like(x: Any, y: Any) -> Any:
-    """`y` as a tensor, of x's dtype where it has none of its own. (An array is cast, as TensorFlow does.)"""
-    if isinstance(y, (np.ndarray, np.generic)) and y.dtype.kind not in "SUO":
+    """`y` as a tensor, of x's dtype where it has none of its own. (Arrays and bools are cast, as TensorFlow does.)"""
+    if isinstance(y, bool) or (isinstance(y, (np.ndarray, np.generic)) and y.dtype.kind not in "SUO"):
         return convert_to_tensor(y, x.dtype.base_dtype, "y")
     return convert_to_tensor(y, name="y", dtype_hint=x.dtype.base_dtype)
 
 
 subtract = binary("Sub", np.subtract, "numeric", _subtract_gradient, names=["subtract", "math.subtract"], v1=["sub"])
 multiply = binary("Mul", np.multiply, "numeric", _multiply_gradient, names=["multiply", "math.multiply"], v1=["mul"])
-negative = unary("Neg", np.negative, SIGNED_OR_COMPLEX, lambda op, dy: -dy, names=["negative", "math.negative"], v1=["neg"])
+negative = unary(
+    "Neg", np.negative, SIGNED_OR_COMPLEX, lambda op, dy: -dy, names=["negative", "math.negative"], v1=["neg"]
+)
 square = unary(
     "Square", np.square, "numeric", lambda op, dy: multiply(dy, multiply(conj(op.inputs[0]), constant_like(2.0, dy))),
     names=["square", "math.square"], doc="x * x",
@@ -220,8 +222,8 @@ def _multiply_no_nan_kernel(x: Any, y: Any) -> Any:
 
 def _multiply_no_nan_gradient(op: Operation, dz: Any) -> list[Any]:
     x, y = op.inputs
-    partials = apply_op(REGISTRY["MulNoNan"], (dz, y)), apply_op(REGISTRY["MulNoNan"], (x, dz))
-    return unbroadcast(op.inputs, partials)
+    partials = [apply_op(REGISTRY["MulNoNan"], (dz, y)), apply_op(REGISTRY["MulNoNan"], (x, dz))]
+    return partials if _is_plain(op, dz) else unbroadcast(op.inputs, partials)
 
 
 MULTIPLY_NO_NAN = define(
@@ -243,15 +245,16 @@ def _squared_difference_kernel(x: Any, y: Any) -> Any:
     return difference * np.conj(difference) if difference.dtype.kind == "c" else np.square(difference)
 
 
-def _squared_difference_gradient(op: Operation, dz: Any) -> tuple[Any, Any]:
+def _squared_difference_gradient(op: Operation, dz: Any) -> list[Any]:
     partial = scalar_mul(2.0, dz) * subtract(op.inputs[0], op.inputs[1], "sub")
-    return partial, -partial
+    partials = [partial, -partial]
+    return partials if _is_plain(op, dz) else unbroadcast(op.inputs, partials)
 
 
 squared_difference = binary(
     "SquaredDifference", _squared_difference_kernel,
     "{bfloat16, float16, float32, float64, int32, int64, complex64, complex128}",
-    broadcast_gradient(_squared_difference_gradient),
+    _squared_difference_gradient,
     names=["math.squared_difference"], v1=["squared_difference"], doc="(x - y) times its conjugate, broadcast.",
 )  # fmt: skip
 
@@ -512,9 +515,7 @@ power = binary(
     broadcast_gradient(_power_gradient), names=["pow", "math.pow"],
     doc="x to the power of y, broadcast. InvalidArgumentError for an integer to a negative integer power.",
 )  # fmt: skip
-exp = unary(
-    "Exp", np.exp, "floating_or_complex", lambda op, dy: dy * conj(op.outputs[0]), names=["exp", "math.exp"]
-)
+exp = unary("Exp", np.exp, "floating_or_complex", lambda op, dy: dy * conj(op.outputs[0]), names=["exp", "math.exp"])
 expm1 = unary(
     "Expm1", np.expm1, "floating_or_complex", lambda op, dy: dy * exp(conj(op.inputs[0])),
     names=["math.expm1"], v1=["expm1"], doc="exp(x) - 1, accurate near 0.",
@@ -792,7 +793,9 @@ def add_n(inputs: Any, name: str | None = None) -> Any:
     """The sum of a list of tensors (or IndexedSlices) of one shape and dtype. ValueError when the list is empty."""
     values = list(inputs)
     if not values:
-        raise ValueError("Inputs must be an iterable of at least one Tensor/IndexedSlices with the same dtype and shape.")
+        raise ValueError(
+            "Inputs must be an iterable of at least one Tensor/IndexedSlices with the same dtype and shape."
+        )
     tensors = [convert_to_tensor(value) for value in values]
     if len(tensors) == 1:
         return tensors[0] if name is None else identity(tensors[0], name)

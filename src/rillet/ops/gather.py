@@ -11,12 +11,12 @@ from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
-from rillet.core.opdef import REGISTRY, define
+from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape, unknown_shape
 from rillet.core.static import constant_value
 from rillet.core.tensor import handle_data
 from rillet.errors import ShapeError
-from rillet.ops.arrays import as_array, check_indices, size_of, text
+from rillet.ops.arrays import as_array, check_indices, size_of, sizes, text
 from rillet.ops.join import concat
 from rillet.ops.scatter import SCATTER_ND, flat_rows
 from rillet.ops.shape import expand_dims, reshape, shape_of, size_of_tensor
@@ -39,9 +39,9 @@ def gather_kernel(params: Any, indices: Any, axis: int, batch_dims: int) -> Any:
         return np.take(params, indices, axis)
     shape = params.shape
     if shape[:batch_dims] != indices.shape[:batch_dims]:
+        place = next(i for i in range(batch_dims) if shape[i] != indices.shape[i])
         raise ValueError(
-            f"params.shape[:batch_dims] {list(shape[:batch_dims])} should be equal to indices.shape[:batch_dims] "
-            f"{list(indices.shape[:batch_dims])}"
+            f"params.shape[{place}]: {shape[place]} should be equal to indices.shape[{place}]: {indices.shape[place]}"
         )
     batch, outer = size_of(shape[:batch_dims]), size_of(shape[batch_dims:axis])
     whole = params.reshape(batch, outer, shape[axis], size_of(shape[axis + 1 :]))
@@ -204,7 +204,8 @@ RESOURCE_GATHER = define(
 def _gather(params: Any, indices: Any, axis: Any, batch_dims: int, name: str | None) -> Any:
     if axis is None:
         axis = batch_dims
-    if batch_dims == 0 and _is_zero(axis):
+    if _is_zero(axis):  # which means that there are no batch axes
+        batch_dims = 0
         sparse_read = getattr(params, "sparse_read", None)
         if sparse_read is not None:
             return sparse_read(indices, name=name or "Gather")
@@ -350,7 +351,9 @@ def _batch_gather_nd(params: Any, indices: Any, batch_dims: int, name: str | Non
     if indices.shape.rank is None:
         raise ValueError("batch_gather_nd does not allow indices with unknown shape.")
     if batch_dims < 0 or batch_dims >= indices.shape.rank:
-        raise ValueError(f"batch_dims = {batch_dims} must be less than rank(indices) = {indices.shape.rank}")
+        raise ValueError(
+            f"Argument `batch_dims` = {batch_dims} must be less than rank(`indices`) = {indices.shape.rank}"
+        )
     shape = shape_of(indices, indices.dtype)
     prefix = shape[:-1]
     columns = []
@@ -379,3 +382,37 @@ def gather_nd(params: Any, indices: Any, batch_dims: Any = 0, name: str | None =
 def gather_nd_v1(params: Any, indices: Any, name: str | None = None, batch_dims: Any = 0) -> Any:
     """As tf.gather_nd."""
     return _gather_nd(params, indices, batch_dims, name)
+
+
+# ---- from flat indices to coordinates -------------------------------------------------------------------------------
+
+
+def _unravel_kernel(indices: Any, dims: Any) -> Any:
+    indices, shape = as_array(indices), sizes(dims)
+    if indices.size and (int(indices.max()) >= size_of(shape) or int(indices.min()) < 0):
+        raise ValueError("index is out of bound as with dims")
+    coordinates = np.unravel_index(indices.reshape(-1), shape)
+    return np.array(coordinates, indices.dtype).reshape(len(shape), *indices.shape)
+
+
+def _unravel_shape(op: Operation) -> TensorShape:
+    indices, dims = op.inputs[0].shape, op.inputs[1].shape
+    if indices.rank not in (None, 0, 1) or dims.rank not in (None, 1):
+        raise ShapeError("The indices can only be scalar or vector, and dims a vector.")
+    count = None if dims.dimensions is None else dims.dimensions[0]
+    return UNKNOWN if indices.dimensions is None else TensorShape([count, *indices.dimensions])
+
+
+define(
+    "UnravelIndex", "indices: Tidx, dims: Tidx -> output: Tidx", "Tidx: index = int32",
+    reference=_unravel_kernel, shape=_unravel_shape, gradient=NO_GRADIENT,
+)  # fmt: skip
+
+
+@public("unravel_index")
+def unravel_index(indices: Any, dims: Any, name: str | None = None) -> Any:
+    """The coordinates, in a tensor of shape `dims`, of flat `indices` (a scalar or vector): [len(dims), *indices.shape].
+
+    Raises InvalidArgumentError for an index outside.
+    """
+    return apply_op(REGISTRY["UnravelIndex"], (indices, dims), name=name)

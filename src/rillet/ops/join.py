@@ -257,6 +257,8 @@ def stack(values: Any, axis: int = 0, name: str = "stack") -> Any:
         if constant is not None:
             return convert_to_tensor(constant, name=name)
     if isinstance(values, Tensor):
+        if axis == 0:
+            return values
         values = unstack(values)
     first = convert_to_tensor(values[0]) if isinstance(values[0], (list, tuple, np.ndarray)) else values[0]
     rank = TensorShape(getattr(first, "shape", ())).rank
@@ -362,6 +364,11 @@ def _split_kernel(axis: Any, value: Any, *, num_split: int) -> tuple[Any, ...]:
     rank, axis = np.ndim(value), int(np.ravel(axis)[0])
     if not -rank <= axis < rank:
         raise ValueError(f"-input rank(-{rank}) <= split_dim < input rank ({rank}), but got {axis}")
+    if value.shape[axis] % num_split:
+        raise ValueError(
+            f"Number of ways to split should evenly divide the split dimension, but got split_dim {axis % rank} (size = "
+            f"{value.shape[axis]}) and num_split {num_split}"
+        )
     length = value.shape[axis] // num_split
     return tuple(_cut(value, axis % rank, [length] * num_split))
 

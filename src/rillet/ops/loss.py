@@ -84,8 +84,8 @@ def _sparse_cross_entropy_kernel(features: Any, labels: Any) -> tuple[Any, Any]:
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
         raise ValueError(
-            f"Received a label value of {labels[outside][0]} which is outside the valid range of [0, {classes}).  Label "
-            f"values: {_label_text(labels)}"
+            f"Received a label value of {labels[outside][0]} which is outside the valid range of [0, {classes}).  "
+            f"Label values: {_label_text(labels)}"
         )
     shifted, exponentials, sums = _log_sums(wide(features))
     rows = np.arange(len(labels))
@@ -132,23 +132,29 @@ def _is_zero(gradient: Any) -> bool:
 
 def _logits_gradient(op: Operation, dloss: Any, dbackprop: Any) -> Any:
     """The gradient of the logits: the op's second output, times `dloss`; and that output's own derivative."""
-    gradient = expand_dims(dloss, -1) * op.outputs[1]
+    gradient = None if dloss is None else expand_dims(dloss, -1) * op.outputs[1]
     if _is_zero(dbackprop):
         return gradient
     probabilities = softmax(op.inputs[0])
     rows = apply_op(
         REGISTRY["BatchMatMulV2"], (expand_dims(dbackprop, 1), expand_dims(probabilities, 2)), name="MatMul"
     )
-    return gradient + (dbackprop - squeeze(rows, [1])) * probabilities
+    bend = (dbackprop - squeeze(rows, [1])) * probabilities
+    return bend if gradient is None else gradient + bend
+
+
+def _labels_gradient(op: Operation, dloss: Any, dbackprop: Any) -> Any:
+    gradient = None
+    if dloss is not None:
+        surprise = -log_softmax(op.inputs[0])
+        gradient = expand_dims(dloss, -1) * surprise
+    if _is_zero(dbackprop):
+        return gradient
+    return -dbackprop if gradient is None else gradient - dbackprop
 
 
 def _cross_entropy_gradient(op: Operation, dloss: Any, dbackprop: Any) -> list[Any]:
-    logits_gradient = _logits_gradient(op, dloss, dbackprop)
-    surprise = -log_softmax(op.inputs[0])
-    labels_gradient = expand_dims(dloss, -1) * surprise
-    if not _is_zero(dbackprop):
-        labels_gradient = labels_gradient - dbackprop
-    return [logits_gradient, labels_gradient]
+    return [_logits_gradient(op, dloss, dbackprop), _labels_gradient(op, dloss, dbackprop)]
 
 
 def _sparse_cross_entropy_gradient(op: Operation, dloss: Any, dbackprop: Any) -> list[Any]:
@@ -328,9 +334,9 @@ def _check_sparse_shapes(labels: Any, logits: Any) -> None:
         return
     if given.rank != wanted.rank - 1:
         raise ValueError(
-            f"`labels.shape.rank` must equal `logits.shape.rank - 1`. Received: labels.shape={given} of rank {given.rank} and "
-            f"logits.shape={wanted} of rank {wanted.rank}\n    Try: class numbers as labels, without the axis of classes; "
-            "one-hot labels go to tf.nn.softmax_cross_entropy_with_logits"
+            f"`labels.shape.rank` must equal `logits.shape.rank - 1`. Received: labels.shape={given} of rank {given.rank} "
+            f"and logits.shape={wanted} of rank {wanted.rank}\n    Try: class numbers as labels, without the axis of "
+            "classes; one-hot labels go to tf.nn.softmax_cross_entropy_with_logits"
         )
     if not given.is_compatible_with(wanted[:-1]):
         raise ValueError(

@@ -20,7 +20,7 @@ from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
 from rillet.ops.creation import zeros_like_v1
 from rillet.ops.precision import is_low, wide
-from rillet.ops.reduce import reduce_mean, reduce_sum
+from rillet.ops.reduce import reduce_mean, reduce_prod, reduce_sum
 from rillet.ops.scope import scope
 from rillet.ops.shape import rank, reshape, shape_of, squeeze
 from rillet.ops.window_kernels import from_channels_last, is_channels_first, to_channels_last
@@ -255,7 +255,9 @@ _fused_grad_gradient.takes_none_eagerly = True  # type: ignore[attr-defined]
 
 # ---- fused batch normalisation: ops ---------------------------------------------------------------------------------
 
-_ATTRIBUTES = "epsilon: float = 0.0001, exponential_avg_factor: float = 1.0, data_format: string = 'NHWC', is_training: bool = True"
+_ATTRIBUTES = (
+    "epsilon: float = 0.0001, exponential_avg_factor: float = 1.0, data_format: string = 'NHWC', is_training: bool = True"
+)
 _GRAD_ATTRIBUTES = "epsilon: float = 0.0001, data_format: string = 'NHWC', is_training: bool = True"
 _LOW = "{float16, bfloat16, float32}"
 
@@ -325,12 +327,11 @@ def fused_batch_norm(
     given ones, if any, are moved towards them by `exponential_avg_factor`.
     Returns (y, mean, variance). Raises ValueError where a mean and variance are needed and not given.
     """
-    if not is_training or exponential_avg_factor != 1.0:
-        if mean is None or variance is None:
-            raise ValueError(
-                "Both `mean` and `variance` must be a 1D tensor when `is_training` is False or `exponential_avg_factor` != 1.0. "
-                f"Received: `mean` {mean!r} and `variance` {variance!r}"
-            )
+    if (not is_training or exponential_avg_factor != 1.0) and (mean is None or variance is None):
+        raise ValueError(
+            "Both `mean` and `variance` must be a 1D tensor when `is_training` is False or `exponential_avg_factor` != "
+            f"1.0. Received: `mean` {mean!r} and `variance` {variance!r}"
+        )
     x = convert_to_tensor(x, name="input")
     scale = convert_to_tensor(scale, name="scale")
     offset = convert_to_tensor(offset, name="offset")
@@ -415,6 +416,23 @@ def _axes_list(axes: Any) -> Any:
     return [int(axis) for axis in np.ravel(known)]
 
 
+def _squares_around(mean: Any, y: Any) -> Any:
+    """The squared difference of `y` and its mean, through which nothing flows to the mean: its share would be zero.
+
+    The gradient itself depends on the mean, though, and is differentiated with respect to it.
+    """
+    definition = REGISTRY["SquaredDifference"]
+
+    def rule(op: Operation, dy: Any) -> list[Any]:
+        moving = Operation(definition, (y, mean), op.attrs)
+        moving.outputs = op.outputs
+        assert callable(definition.gradient)
+        return [definition.gradient(moving, dy)[0], None]
+
+    still = apply_op(REGISTRY["StopGradient"], (mean,))
+    return apply_op(definition, (y, still), gradient=rule)
+
+
 @public(v2=["nn.moments"])
 def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
     """The mean and variance of `x` over `axes`: (mean, variance).
@@ -426,8 +444,7 @@ def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: 
         dtype = value.dtype.base_dtype
         y = cast(value, dtypes.float32) if dtype is dtypes.float16 else value
         mean = reduce_mean(y, axes, True, "mean")
-        still = apply_op(REGISTRY["StopGradient"], (mean,))  # its share of the variance's gradient is zero
-        variance = reduce_mean(apply_op(REGISTRY["SquaredDifference"], (y, still)), axes, True, "variance")
+        variance = reduce_mean(_squares_around(mean, y), axes, True, "variance")
         if not keepdims:
             removed = _axes_list(axes)
             mean, variance = squeeze(mean, removed), squeeze(variance, removed)
@@ -516,7 +533,7 @@ def _count(x: Any, axes: list[int]) -> Any:
     rank(x)
     extents = cast(shape_of(x), x.dtype)
     chosen = apply_op(REGISTRY["GatherV2"], (extents, places, 0), name="GatherV2")
-    return apply_op(REGISTRY["Prod"], (chosen, [0]), name="count")
+    return reduce_prod(chosen, name="count")
 
 
 @public(v1=["nn.sufficient_statistics"])
@@ -597,7 +614,8 @@ def _lrn_grad_gradient(op: Operation, w: Any) -> list[Any]:
 _LRN = "depth_radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5"
 LRN_GRAD = define(
     "LRNGrad", "input_grads: T, input_image: T, output_image: T -> output: T", f"{_LRN}, T: {_LOW} = float32",
-    reference=_lrn_grad_kernel, shape=lambda op: require_dimensions(op, 1, 4, "input_image"), gradient=_lrn_grad_gradient,
+    reference=_lrn_grad_kernel, shape=lambda op: require_dimensions(op, 1, 4, "input_image"),
+    gradient=_lrn_grad_gradient,
 )  # fmt: skip
 LRN = define(
     "LRN", "input: T -> output: T", f"{_LRN}, T: {_LOW} = float32",

@@ -8,10 +8,10 @@ position with `reserve(counters)`, and knows itself how many counters TensorFlow
 - a `GeneratorState` is the state of a `tf.random.Generator` (StatefulStandardNormalV2, StatefulUniformInt ...);
 - a `Position` is the source of a stateless op: it gives itself, whatever is reserved.
 
-The numbers do not depend on the machine: float32 logarithms, sines and cosines are computed here with the method of the
-GNU C library, which TensorFlow calls, and those of float64 by the C library itself. Where TensorFlow's own numbers
-depend on how many threads share the work (large Multinomial, RandomGamma has no such trouble), these are the numbers
-of one thread.
+TensorFlow takes logarithms, sines and cosines from the C library. Those of float32 are computed here with the method of
+the GNU C library, and are the same on every machine; those of float64 are the C library's own. Where TensorFlow's
+numbers depend on how many threads share the work (in large Multinomial and ParameterizedTruncatedNormal ops), these are
+the numbers of one thread.
 
 float16 and bfloat16 numbers are made in float32, like TensorFlow's, and rounded at the end.
 All errors are `ValueError`.
@@ -20,11 +20,10 @@ All errors are `ValueError`.
 import bisect
 import math
 import operator
-import secrets
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from random import Random
+from random import Random, SystemRandom
 from typing import Any, Protocol, TypeAlias
 
 import ml_dtypes
@@ -52,6 +51,8 @@ _FLOAT16 = np.dtype(np.float16)
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 _FLOATING = (_FLOAT16, _BFLOAT16, _FLOAT32, _FLOAT64)
+
+_entropy = SystemRandom()
 
 # TensorFlow's counters for each element of an output, most of which stay unused.
 _RESERVED = 256
@@ -501,8 +502,15 @@ def gamma(source: Source, shape: Shape, alpha: Array) -> Array:
     """
     samples = _elements(shape)
     position = source.reserve(samples * alpha.size * _RESERVED)
-    found = _sample_each(position, samples, _sample_gamma, alpha)
-    return found.astype(alpha.dtype).reshape(*shape, *alpha.shape)
+    found = _flush(_flush(_sample_each(position, samples, _sample_gamma, alpha)).astype(alpha.dtype))
+    return found.reshape(*shape, *alpha.shape)
+
+
+def _flush(values: Array) -> Array:
+    """TensorFlow's kernels run with subnormal numbers of float32 and float64 switched to zero."""
+    if values.dtype in (_FLOAT32, _FLOAT64):
+        values[np.abs(values) < np.finfo(values.dtype).tiny] = 0.0
+    return values
 
 
 def _sample_gamma(lanes: _Lanes, which: Integers, values: Doubles) -> Doubles:
@@ -697,7 +705,7 @@ def _stirling_error(k: Doubles) -> Doubles:
 
 # Normal numbers between bounds
 
-# Elements with the same parameters are drawn in batches of so many; each batch begins with a fresh block.
+# Where all elements share their parameters the stateful op draws so many at once; the next begin with a fresh block.
 _BATCH = 100
 _MAX_TRIES = 1000
 # A bound so far from the mean on the far side, and it pays to draw normal numbers and reject those outside.
@@ -714,11 +722,11 @@ def parameterized_truncated_normal(
     """
     count = _elements(shape)
     rows = _parameter_rows(means, stdevs, minvals, maxvals)
-    if not count:
-        return np.empty(shape, means.dtype)
     batches, size = (-(-count // _BATCH), _BATCH) if len(rows) == 1 else (len(rows), count // len(rows))
     position = source.reserve(batches * 2 * _MAX_TRIES * (size + 3) // 4)
-    return np.concatenate(_draw_rows(position, rows, count)).reshape(shape)
+    if not count:
+        return np.empty(shape, means.dtype)
+    return np.concatenate(_draw_rows(position, rows, count, size)).reshape(shape)
 
 
 def stateless_parameterized_truncated_normal(
@@ -733,7 +741,7 @@ def stateless_parameterized_truncated_normal(
     rows = _parameter_rows(*(np.broadcast_to(values, broadcast) for values in (means, stdevs, minvals, maxvals)))
     if not samples or not rows:
         return np.empty((*shape, *broadcast), means.dtype)
-    drawn = np.stack(_draw_rows(source.reserve(0), rows, samples * len(rows)))
+    drawn = np.stack(_draw_rows(source.reserve(0), rows, samples * len(rows), samples))
     return drawn.T.reshape(*shape, *broadcast)
 
 
@@ -763,12 +771,11 @@ def _bounds(mean: Any, stdev: Any, minval: Any, maxval: Any) -> _Bounds:
     return _Bounds(mean, stdev, (minval - mean) / stdev, (maxval - mean) / stdev)
 
 
-def _draw_rows(position: Position, rows: list[_Bounds], count: int) -> list[Array]:
+def _draw_rows(position: Position, rows: list[_Bounds], count: int, batch: int) -> list[Array]:
     """`count` numbers in all, as many for each of the rows, one row after another in the stream."""
     result = []
-    per_row = count // len(rows)
     for bounds in rows:
-        numbers, position = _draw_batches(position, bounds, per_row, _BATCH if len(rows) == 1 else per_row)
+        numbers, position = _draw_batches(position, bounds, count // len(rows), batch)
         result.append(numbers)
     return result
 
@@ -872,8 +879,8 @@ class PhiloxGenerator:
 
     def __init__(self, seed: int, seed2: int) -> None:
         if not seed and not seed2:
-            seed, seed2 = secrets.randbits(64), secrets.randbits(64)
-        self._position = Position(seed & _MASK64, (seed2 & _MASK64) << 64)
+            seed, seed2 = _entropy.getrandbits(64), _entropy.getrandbits(64)
+        self._position = Position(int(seed) & _MASK64, (int(seed2) & _MASK64) << 64)
         self._lock = threading.Lock()
 
     def reserve(self, counters: int) -> Position:
@@ -891,8 +898,9 @@ class PhiloxGenerator:
 class GeneratorState:
     """The state of a `tf.random.Generator`: a view of the variable's value, int64 `[3]`, which drawing changes.
 
-    The value holds the counter's lower half, its upper half, and the key; a longer one keeps the rest as it is. Raises
-    `ValueError` for another dtype, a shorter value, and an algorithm other than Philox.
+    The value holds the counter's lower half, its upper half, and the key; a longer one keeps the rest as it is. Whoever
+    shares it between threads holds a lock while drawing. Raises `ValueError` for another dtype, a shorter value, and an
+    algorithm other than Philox.
     """
 
     def __init__(self, value: Array, algorithm: int = PHILOX) -> None:
@@ -916,8 +924,15 @@ class GeneratorState:
         return position
 
     def skip(self, delta: int) -> None:
-        """RngSkip, and the method `skip`: pass over what `delta` elements would have reserved."""
-        self.reserve((delta * _RESERVED) & _MASK64)
+        """RngSkip, and the method `skip`: pass over what `delta` elements would have reserved.
+
+        A negative `delta` goes back, but as in TensorFlow only the counter's lower half does.
+        """
+        counters = (delta * _RESERVED) & _MASK64
+        if delta >= 0:
+            self.reserve(counters)
+        else:
+            self._value[:1] = np.array([self.position.counter + counters & _MASK64], np.uint64).view(np.int64)
 
     def read_and_skip(self, delta: int) -> Array:
         """RngReadAndSkip: skip, and give the value as it was, `[3]`."""
@@ -962,7 +977,7 @@ def state_from_key_counter(key: int, counter: Sequence[int]) -> Integers:
 
 def nondeterministic_state() -> Integers:
     """A state, int64 `[3]`, that nobody can repeat: `tf.random.Generator.from_non_deterministic_state`."""
-    return np.array([secrets.randbits(64) for _ in range(3)], np.uint64).view(np.int64)
+    return np.array([_entropy.getrandbits(64) for _ in range(3)], np.uint64).view(np.int64)
 
 
 # The key under which TensorFlow scrambles the seeds of stateless ops, so that similar seeds give unrelated streams.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from rillet.core.dispatch import apply_op
 from rillet.core.graph import Operation
@@ -208,19 +211,27 @@ def _max_pool_gradient(gradient_type: str) -> Callable[..., Any]:
 
 
 def _linear_in_grad(other_type: str) -> Callable[..., Any]:
-    """The rule of an op on (orig_input, orig_output, grad) that only moves `grad` around: `other_type` moves it back."""
+    """The rule of an op on (orig_input, orig_output, grad) that only moves `grad`: `other_type` moves it back."""
 
     def rule(op: Operation, dy: Any) -> list[Any]:
         orig_input, orig_output, _, *window = op.inputs
         unmoved = [zeros_like_v1(orig_input), zeros_like_v1(orig_output)]
-        attrs = _attributes(op, *(() if "explicit_paddings" in other_attributes() else ("explicit_paddings",)))
+        attrs = _attributes(op, "explicit_paddings")
+        if attrs["padding"] == "EXPLICIT":
+            orig_input, dy = _padded(orig_input, op, -math.inf), _padded(dy, op, 0)
+            attrs["padding"] = "VALID"
         moved = apply_op(REGISTRY[other_type], (orig_input, orig_output, dy, *window), attrs)
         return [*unmoved, moved, *[None] * len(window)]
 
-    def other_attributes() -> Any:
-        return REGISTRY[other_type].signature.attributes
-
     return rule
+
+
+def _padded(image: Any, op: Operation, value: float) -> Any:
+    """`image` with the op's explicit padding around it: the gradient of a gradient has no such attribute."""
+    amounts = np.reshape(op.attrs["explicit_paddings"], (-1, 2)).astype(np.int32)
+    dtype = image.dtype.base_dtype
+    lowest = dtype.min if dtype.is_integer and value else value
+    return apply_op(REGISTRY["PadV2"], (image, amounts, np.asarray(lowest, dtype.numpy_dtype)))
 
 
 def _average_pool_gradient(gradient_type: str) -> Callable[..., Any]:
@@ -256,7 +267,8 @@ define(
     reference=_max_pool_grad_grad, shape=_second_gradient_shape, gradient=_linear_in_grad("MaxPoolGrad"),
 )  # fmt: skip
 define(
-    "MaxPoolV2", "input: T, ksize: int32, strides: int32 -> output: T", f"T: {_MAX_POOL_TYPES}, padding: string, {_FORMAT}",
+    "MaxPoolV2", "input: T, ksize: int32, strides: int32 -> output: T",
+    f"T: {_MAX_POOL_TYPES}, padding: string, {_FORMAT}",
     reference=_max_pool_v2, shape=_pooled_shape_v2, gradient=_max_pool_gradient("MaxPoolGradV2"),
 )  # fmt: skip
 define(
@@ -321,8 +333,8 @@ def _argmax_linear(other_type: str) -> Callable[..., Any]:
 _ARGMAX_GRAD = "input: T, grad: T, argmax: Targmax -> output: T"
 MAX_POOL_WITH_ARGMAX = define(
     "MaxPoolWithArgmax", "input: T -> output: T, argmax: Targmax",
-    "ksize: list(int), strides: list(int), Targmax: index = int64, padding: string, include_batch_in_index: bool = False, "
-    "T: real",
+    "ksize: list(int), strides: list(int), Targmax: index = int64, padding: string, "
+    "include_batch_in_index: bool = False, T: real",
     reference=_argmax_pool, shape=lambda op: [_pooled_shape(op)] * 2, gradient=_argmax_gradient,
 )  # fmt: skip
 define(
@@ -330,7 +342,8 @@ define(
     reference=_argmax_pool_grad, shape=_gradient_shape, gradient=_argmax_linear("MaxPoolGradGradWithArgmax"),
 )  # fmt: skip
 define(
-    "MaxPoolGradGradWithArgmax", _ARGMAX_GRAD, f"{_WINDOW}, include_batch_in_index: bool = False, Targmax: index, T: real",
+    "MaxPoolGradGradWithArgmax", _ARGMAX_GRAD,
+    f"{_WINDOW}, include_batch_in_index: bool = False, Targmax: index, T: real",
     reference=_argmax_pool_grad_grad, shape=lambda op: require_dimensions(op, 2, 4, "argmax"),
     gradient=_argmax_linear("MaxPoolGradWithArgmax"),
 )  # fmt: skip

@@ -175,7 +175,7 @@ def max_pool_with_argmax_v1(
     strides: Any,
     padding: str,
     data_format: str = "NHWC",
-    Targmax: Any = None,  # noqa: N803 - TensorFlow's name
+    Targmax: Any = None,
     name: str | None = None,
     output_dtype: Any = None,
     include_batch_in_index: bool = False,
@@ -197,7 +197,7 @@ def avg_pool(
     Arguments and errors are those of tf.nn.max_pool, but for `padding`: 'SAME' or 'VALID'.
     """
     value = input if hasattr(input, "shape") else convert_to_tensor(input)
-    function = (avg_pool1d, avg_pool2d, avg_pool3d)[_spatial_rank(value, data_format) - 1]
+    function = (avg_pool1d, avg_pool_v1, avg_pool3d)[_spatial_rank(value, data_format) - 1]
     words = {} if data_format is None else {"data_format": data_format}
     return function(value, ksize, strides, padding, **words, name=name)
 

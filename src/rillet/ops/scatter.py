@@ -65,7 +65,7 @@ def flat_rows(indices: Any, shape: tuple[int, ...], target: str = "shape") -> An
     """
     depth = indices.shape[-1]
     limits = np.array(shape[:depth], np.int64)
-    coordinates = indices.reshape(-1, depth).astype(np.int64, copy=False)
+    coordinates = indices.reshape(size_of(indices.shape[:-1]), depth).astype(np.int64, copy=False)
     outside = ((coordinates < 0) | (coordinates >= limits)).any(axis=1)
     if outside.any():
         first = int(np.argmax(outside))
@@ -239,6 +239,30 @@ define(
     reference=lambda tensor, indices, updates: scatter_coordinates(tensor, indices, updates, "add"),
     shape=_tensor_scatter_shape, gradient=_scatter_non_aliasing_gradient,
 )  # fmt: skip
+
+# ---- rows, in place ---------------------------------------------------------------------------------------------------
+
+
+def _define_inplace(op_type: str, kind: str) -> None:
+    """Ops that TensorFlow lets overwrite their input; here they copy it, as every op does."""
+
+    def kernel(tensor: Any, rows: Any, values: Any) -> Any:
+        tensor, rows, values = as_array(tensor), np.ravel(rows), as_array(values)
+        if values.shape != (rows.size, *tensor.shape[1:]):
+            raise ValueError(
+                f"i and x shape doesn't match at dimension 0: x {text(TensorShape(tensor.shape))}, "
+                f"v {text(TensorShape(values.shape))}"
+            )
+        return scatter(tensor, rows % max(len(tensor), 1), values, kind)
+
+    define(
+        op_type, "x: T, i: int32, v: T -> y: T", "T: type",
+        reference=kernel, shape=lambda op: op.inputs[0].shape, gradient=NO_GRADIENT, is_stateful=True,
+    )  # fmt: skip
+
+
+for _op_type, _kind in (("InplaceUpdate", "update"), ("InplaceAdd", "add"), ("InplaceSub", "sub")):
+    _define_inplace(_op_type, _kind)
 
 # ---- variables ------------------------------------------------------------------------------------------------------
 

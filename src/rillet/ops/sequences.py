@@ -178,12 +178,12 @@ def _spaced(start: Any, stop: Any, num: Any, axis: int) -> Any:
     count = cast(convert_to_tensor(num, name="num"), dtypes.int32)
     inside = apply_op(REGISTRY["Maximum"], (count - 2, 0))
     step = (last - first) / cast(apply_op(REGISTRY["Maximum"], (count - 1, 1)), first.dtype)
-    numbers = cast(range_(1, inside + 1), first.dtype)
-    place = axis % first.shape.rank if first.shape.rank is not None else axis
-    aligned = reshape(numbers, [-1 if position == place else 1 for position in range(first.shape.rank)])
-    whole = concat([first, first + step * aligned, last], place)
-    extent = apply_op(REGISTRY["Pack"], ([-1 if position != place else count for position in range(first.shape.rank)],))
-    return apply_op(REGISTRY["Slice"], (whole, np.zeros(first.shape.rank, np.int32), extent))
+    total_rank = size_of_tensor(_shape(first))
+    place = total_rank + axis if axis < 0 else convert_to_tensor(axis, dtypes.int32)
+    is_axis = apply_op(ONE_HOT, (place, total_rank, np.int32(1), np.int32(0)))
+    numbers = reshape(cast(range_(1, inside + 1), first.dtype), 1 - 2 * is_axis)  # -1 for the axis, 1 for the others
+    whole = concat([first, first + step * numbers, last], place)
+    return apply_op(REGISTRY["Slice"], (whole, 0 * is_axis, (count + 1) * is_axis - 1))
 
 
 def _shape(value: Any) -> Any:

@@ -17,7 +17,7 @@ from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.arguments import renamed
-from rillet.ops.arrays import as_array, is_concrete, sizes, text
+from rillet.ops.arrays import as_array, is_concrete, size_of, sizes, text
 from rillet.ops.families import same_shape, scalar_shape
 
 # ---- shapes as values -----------------------------------------------------------------------------------------------
@@ -150,14 +150,18 @@ def _reshape_kernel(value: Any, shape: Any) -> Any:
     if wanted.count(-1) > 1:
         first = wanted.index(-1)
         raise ValueError(f"Only one input size may be -1, not both {first} and {wanted.index(-1, first + 1)}")
-    if -1 in wanted and np.size(value) == 0:
-        wanted = _complete_empty(wanted)
+    if -1 in wanted and 0 in wanted:
+        wanted = _completed_empty(np.shape(value), wanted)
     return as_array(value).reshape(wanted)
 
 
-def _complete_empty(wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """-1 next to a size of 0 can be anything, so it is 0."""
-    return tuple(0 if length == -1 else length for length in wanted)
+def _completed_empty(source: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """-1 next to a size of 0 stands for what the other sizes leave of each other."""
+    total, known = (
+        size_of([length or 1 for length in source]),
+        size_of([length or 1 for length in wanted if length != -1]),
+    )
+    return tuple(total // known if length == -1 else length for length in wanted)
 
 
 def _reshape_shape(op: Operation) -> TensorShape:
@@ -202,7 +206,8 @@ def _completed(source: TensorShape, wanted: TensorShape) -> TensorShape:
         return wanted
     if known == 0 or total % known:
         if known == 0 and total == 0:
-            return TensorShape([0 if length is None else length for length in wanted.dimensions])
+            sizes_wanted = tuple(-1 if length is None else length for length in wanted.dimensions)
+            return TensorShape(_completed_empty(source.dimensions, sizes_wanted))  # type: ignore[arg-type]
         raise _cannot_reshape(source, wanted, total, known)
     return TensorShape([total // known if length is None else length for length in wanted.dimensions])
 

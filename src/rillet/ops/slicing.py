@@ -383,8 +383,7 @@ def _check_assigned(target: tuple[int, ...], given: tuple[int, ...]) -> None:
         fits = False
     if not fits:
         raise ValueError(
-            f"l-value shape is {text(TensorShape(target))} and is not broadcastable to r-value with shape "
-            f"{text(TensorShape(given))}"
+            f"Cannot broadcast input shape {text(TensorShape(given))} into final shape {text(TensorShape(target))}"
         )
 
 

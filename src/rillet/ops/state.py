@@ -19,7 +19,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import handle_data
-from rillet.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError, format_shape
+from rillet.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError, ShapeError, format_shape
 from rillet.ops.families import same_shape, scalar_shape
 
 
@@ -80,6 +80,36 @@ READ_VARIABLE = define(
 )  # fmt: skip
 
 
+def _common_shape(target: TensorShape, value: TensorShape) -> TensorShape:
+    """The shape of a variable and of a value that must have the same one. ShapeError otherwise."""
+    if target.is_compatible_with(value):
+        return target.merge_with(value)
+    ours, theirs = format_shape(target.dimensions), format_shape(value.dimensions)
+    if target.rank != value.rank:
+        what = f"Shapes must be equal rank, but are {target.rank} and {value.rank}"
+    else:
+        pairs = enumerate(zip(target.as_list(), value.as_list(), strict=True))
+        axis, sizes = next((i, pair) for i, pair in pairs if None not in pair and pair[0] != pair[1])
+        what = f"Dimension {axis} in both shapes must be equal, but are {sizes[0]} and {sizes[1]}"
+    raise ShapeError(
+        f"{what}. Shapes are {ours} and {theirs}.",
+        f"Cannot update variable with shape {ours} using a Tensor with shape {theirs}, shapes must be equal.",
+        {1: range(value.rank or 0)},
+    )
+
+
+def _reference_shape(op: Operation) -> TensorShape:
+    target, value = (tensor.shape for tensor in op.inputs)
+    return _common_shape(target, value) if op.attrs.get("validate_shape", True) else value
+
+
+def _handle_shape(op: Operation) -> list[TensorShape]:
+    data = handle_data(op.inputs[0])
+    if data is not None:
+        _common_shape(data[1], op.inputs[1].shape)
+    return []
+
+
 def _define_update(resource_type: str, ref_type: str, update: Callable[[VariableState, Any], Any]) -> None:
     """An update of a variable by a value of its own shape: on a handle, and on a reference (which it passes on)."""
 
@@ -93,14 +123,22 @@ def _define_update(resource_type: str, ref_type: str, update: Callable[[Variable
             write_state(state, update(state, value))
         return state
 
+    def assign_reference(state: VariableState, value: Any, *, validate_shape: bool) -> VariableState:
+        if validate_shape:
+            return on_reference(state, value)
+        state.value = value
+        return state
+
     define(
-        resource_type, "resource: resource, value: dtype ->", "dtype: type, validate_shape: bool = False",
-        reference=on_handle, shape=lambda op: [], gradient=NO_GRADIENT, is_stateful=True,
+        resource_type, "resource: resource, value: dtype ->",
+        "dtype: type" + (", validate_shape: bool = False" if ref_type == "Assign" else ""),
+        reference=on_handle, shape=_handle_shape, gradient=NO_GRADIENT, is_stateful=True,
     )  # fmt: skip
     define(
         ref_type, "ref: Ref(T), value: T -> output_ref: Ref(T)",
-        "T: type, validate_shape: bool = True, use_locking: bool = True",
-        reference=on_reference, shape=same_shape, gradient=NO_GRADIENT, is_stateful=True,
+        "T: type" + (", validate_shape: bool = True" if ref_type == "Assign" else "") + ", use_locking: bool = True",
+        reference=assign_reference if ref_type == "Assign" else on_reference,
+        shape=_reference_shape, gradient=NO_GRADIENT, is_stateful=True,
     )  # fmt: skip
 
 

@@ -206,8 +206,8 @@ def _too_large(op: Operation, axis: int, entries: Sequence[Any], first: bool, er
     place = axis + (2 if first else 1)
     return ShapeError(
         f"{error} for '{op.type}' with input shapes: {shapes}.",
-        f"Computed output size would be negative: {computed} [input_size: {size + around}, effective_filter_size: {span}, "
-        f"stride: {stride}]",
+        f"Computed output size would be negative: {computed} [input_size: {size + around}, effective_filter_size: "
+        f"{span}, stride: {stride}]",
         {0: [place]},
         "padding='SAME', a smaller window, or fewer layers that shrink the image before this one",
     )

@@ -11,23 +11,29 @@ from rillet.autodiff.tape import GradientTape
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
+from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph
 from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.control import group
-from rillet.frontend.variable import ReferenceVariable, Variable, init_scope
-from rillet.frontend.variable_scope import PartitionedVariable, get_variable, variable_scope
-from rillet.ops import creation
+from rillet.frontend.initializers import Zeros
+from rillet.frontend.partitioned import PartitionedVariable
+from rillet.frontend.scopes import init_scope
+from rillet.frontend.variable import ReferenceVariable, Variable
+from rillet.frontend.variable_scope import get_variable, variable_scope
+from rillet.ops.cast import cast
+from rillet.ops.shape import shape_of
 
 
 @public(v1=["train.Optimizer"])
 class Optimizer:
     """Base of the optimizers.
 
-    A subclass says what it keeps (`_create_slots`), which scalars it uses (`_prepare`) and how it updates a variable
-    (`_apply_dense`, `_apply_sparse`; they serve resource and reference variables alike through `_apply`).
+    A subclass says what it keeps (`_create_slots`), which scalars it uses (`_prepare`), how it updates a variable
+    (`_apply_dense`, `_apply_sparse`) and what ends a step (`_finish`). `_resource_apply_dense` and
+    `_resource_apply_sparse` may differ for resource variables; those of this package serve both kinds through `_apply`.
     """
 
     GATE_NONE = 0
@@ -67,8 +73,8 @@ class Optimizer:
         )
         if all(gradient is None for gradient, _ in pairs):
             raise ValueError(
-                "No gradients provided for any variable, check your graph for ops that do not support gradients, between "
-                f"variables {[str(variable) for _, variable in pairs]} and loss {loss}."
+                "No gradients provided for any variable, check your graph for ops that do not support gradients, "
+                f"between variables {[str(variable) for _, variable in pairs]} and loss {loss}."
             )
         return self.apply_gradients(pairs, global_step, name)
 
@@ -95,33 +101,40 @@ class Optimizer:
             )
         if gate_gradients not in (Optimizer.GATE_NONE, Optimizer.GATE_OP, Optimizer.GATE_GRAPH):
             raise ValueError(
-                f"gate_gradients must be one of: Optimizer.GATE_NONE, Optimizer.GATE_OP, Optimizer.GATE_GRAPH. Not {gate_gradients}"
+                "gate_gradients must be one of: Optimizer.GATE_NONE, Optimizer.GATE_OP, Optimizer.GATE_GRAPH. Not "
+                f"{gate_gradients}"
             )
         with loss.graph.as_default():
             variables = list(_flat(var_list)) if var_list is not None else _trainable(loss.graph)
             if not variables:
                 raise ValueError("No variables to optimize.")
+            gate = gate_gradients == Optimizer.GATE_OP
             gradients = gradients_v1(
-                loss, variables, grad_loss, gate_gradients=gate_gradients == Optimizer.GATE_OP, colocate_gradients_with_ops=False
+                loss, variables, grad_loss, "gradients", colocate_gradients_with_ops, gate, aggregation_method
             )
             if gate_gradients == Optimizer.GATE_GRAPH:
                 gradients = _gated(gradients)
-        return list(zip(gradients, variables, strict=True))
+        pairs = list(zip(gradients, variables, strict=True))
+        self._assert_valid_dtypes([variable for gradient, variable in pairs if gradient is not None])
+        return pairs
 
-    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]], global_step: Any = None, name: str | None = None) -> Any:
-        """Updates the variables (in a graph: returns the operation that does). global_step is then one larger."""
-        pairs = [(gradient, variable) for gradient, variable in grads_and_vars]
+    def apply_gradients(
+        self, grads_and_vars: Iterable[tuple[Any, Any]], global_step: Any = None, name: str | None = None
+    ) -> Any:
+        """Updates the variables (in a graph: returns the operation that does). global_step is then one larger.
+
+        Raises ValueError when no variable has a gradient, TypeError for a gradient that is no tensor.
+        """
+        pairs = [(_as_gradient(gradient), variable) for gradient, variable in grads_and_vars]
         if not pairs:
             raise ValueError("No variables provided.")
-        for gradient, _ in pairs:
-            if gradient is not None and not isinstance(gradient, (Tensor, IndexedSlices)):
-                raise TypeError(f"Gradient must be convertible to a Tensor or IndexedSlices, or None: {gradient}")
         used = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
         if not used:
-            raise ValueError(f"No gradients provided for any variable: {[variable.name for _, variable in pairs]}.")
+            names = [str(variable) for _, variable in pairs]
+            raise ValueError(f"No gradients provided for any variable: {names}.")
         graph = _graph_of([gradient for gradient, _ in used])
         with context.use_graph(graph) if graph is not context.state().graph else contextlib.nullcontext():
-            with init_scope() if graph is None else contextlib.nullcontext():
+            with init_scope():
                 self._create_slots([variable for _, variable in used])
             return self._apply_all(graph, used, global_step, name or self._name)
 
@@ -134,33 +147,63 @@ class Optimizer:
                     updates.append(self._update(gradient, variable))
             if global_step is None:
                 operation = self._finish(updates, scope or name)
-            elif graph is None:
-                self._finish(updates, "update")
-                global_step.assign_add(1)
-                return None
             else:
-                finished = self._finish(updates, "update")
-                with graph.control_dependencies([finished]):
-                    operation = global_step.assign_add(1, name=scope, read_value=isinstance(global_step, ReferenceVariable))
-            if graph is not None and operation is not None:
-                operation = getattr(operation, "op", operation)
-                if operation not in graph.get_collection_ref(GraphKeys.TRAIN_OP):
-                    graph.add_to_collection(GraphKeys.TRAIN_OP, operation)
+                operation = self._count(graph, self._finish(updates, "update"), global_step, scope)
+            if graph is None:
+                return None
+            operation = getattr(operation, "op", operation)
+            if operation not in graph.get_collection_ref(GraphKeys.TRAIN_OP):
+                graph.add_to_collection(GraphKeys.TRAIN_OP, operation)
         return operation
 
+    def _count(self, graph: Graph | None, finished: Any, global_step: Any, scope: str | None) -> Any:
+        """Adds one to the global step, after the updates."""
+        with run_after(finished):
+            if graph is None or not isinstance(global_step, ReferenceVariable):
+                one = convert_to_tensor(1, global_step.dtype.base_dtype)
+                return global_step.assign_add(one, name=scope, read_value=False)
+            return global_step.assign_add(1, name=scope)
+
+    # ---- updates: what subclasses write ------------------------------------------------------------------------
+
     def _update(self, gradient: Any, variable: Any) -> Any:
-        update = self._apply_sparse if isinstance(gradient, IndexedSlices) else self._apply_dense
-        operation = update(gradient, variable)
+        is_reference = isinstance(variable, ReferenceVariable)
+        if isinstance(gradient, IndexedSlices):
+            if variable.constraint is not None:
+                raise RuntimeError("Cannot use a constraint function on a sparse variable.")
+            if is_reference:
+                return self._apply_sparse_duplicate_indices(gradient, variable)
+            return self._resource_apply_sparse_duplicate_indices(gradient.values, variable, gradient.indices)
+        operation = (self._apply_dense if is_reference else self._resource_apply_dense)(gradient, variable)
         if variable.constraint is None:
             return operation
-        with control_after(operation):
+        with run_after(operation):
             return variable.assign(variable.constraint(variable))
 
-    def _apply_dense(self, gradient: Any, variable: Any) -> Any:
+    def _apply_dense(self, grad: Any, var: Any) -> Any:
+        """The operation that updates `var` by a dense gradient."""
         raise NotImplementedError
 
-    def _apply_sparse(self, gradient: Any, variable: Any) -> Any:
+    def _resource_apply_dense(self, grad: Any, handle: Any) -> Any:
+        """As _apply_dense, for a resource variable."""
+        return self._apply_dense(grad, handle)
+
+    def _apply_sparse(self, grad: Any, var: Any) -> Any:
+        """The operation that updates `var` by IndexedSlices that name no row twice."""
         raise NotImplementedError
+
+    def _resource_apply_sparse(self, grad: Any, handle: Any, indices: Any) -> Any:
+        """As _apply_sparse, for a resource variable: the rows `indices` have the gradients `grad`."""
+        return self._apply_sparse(IndexedSlices(grad, indices), handle)
+
+    def _apply_sparse_duplicate_indices(self, grad: Any, var: Any) -> Any:
+        """As _apply_sparse, where rows may be named more than once: their gradients are summed."""
+        summed, unique = _without_repetition(grad.values, grad.indices)
+        return self._apply_sparse(IndexedSlices(summed, unique, grad.dense_shape), var)
+
+    def _resource_apply_sparse_duplicate_indices(self, grad: Any, handle: Any, indices: Any) -> Any:
+        summed, unique = _without_repetition(grad, indices)
+        return self._resource_apply_sparse(summed, handle, unique)
 
     def _create_slots(self, var_list: Sequence[Any]) -> None:
         """Makes the slots of these variables."""
@@ -171,6 +214,16 @@ class Optimizer:
     def _finish(self, update_ops: list[Any], name_scope: str) -> Any:
         """What an update step consists of besides the updates; returns the operation that stands for all."""
         return group(*[operation for operation in update_ops if operation is not None], name=name_scope)
+
+    def _valid_dtypes(self) -> set[dtypes.DType]:
+        return {dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64}
+
+    def _assert_valid_dtypes(self, tensors: Iterable[Any]) -> None:
+        valid = self._valid_dtypes()
+        for tensor in tensors:
+            if tensor.dtype.base_dtype not in valid:
+                expected = sorted(dtype.name for dtype in valid)
+                raise ValueError(f"Invalid type {tensor.dtype.base_dtype!r} for {tensor.name}, expected: {expected}.")
 
     # ---- slots -------------------------------------------------------------------------------------------------
 
@@ -183,80 +236,120 @@ class Optimizer:
         return sorted(self._slots)
 
     def variables(self) -> list[Any]:
-        """Every variable of the optimizer's own: slots, powers, accumulators."""
+        """Every variable of the optimizer's own in the current graph: slots, powers, accumulators."""
         found = [*self._non_slots.values(), *[slot for slots in self._slots.values() for _, slot in slots.values()]]
-        return sorted(found, key=lambda variable: str(variable.name))
+        graph = context.get_default_graph()
+        here = [variable for variable in found if variable.graph is None or variable.graph is graph]
+        return sorted(here, key=lambda variable: str(variable.name))
+
+    def _slot_dict(self, slot_name: str) -> dict[Any, Any]:
+        return self._slots.setdefault(slot_name, {})
 
     def _zeros_slot(self, var: Any, slot_name: str, op_name: str) -> Any:
-        return self._get_or_make_slot(var, lambda: creation.zeros, slot_name, op_name)
+        return self._get_or_make_slot_with_initializer(
+            var, Zeros(), var.shape, var.dtype.base_dtype, slot_name, op_name
+        )
 
-    def _get_or_make_slot_with_value(self, var: Any, value: float, slot_name: str, op_name: str) -> Any:
-        def initializer(shape: Any, dtype: Any = None) -> Any:
-            return apply_op(REGISTRY["Fill"], (shape, convert_to_tensor(value, dtype)))
+    def _get_or_make_slot(self, var: Any, val: Any, slot_name: str, op_name: str) -> Any:
+        """A slot that starts as the tensor `val`."""
+        return self._make_slot(var, slot_name, op_name, lambda: slot_variable(var, val, None, None))
 
-        return self._get_or_make_slot(var, lambda: initializer, slot_name, op_name)
+    def _get_or_make_slot_with_initializer(
+        self, var: Any, initializer: Any, shape: Any, dtype: Any, slot_name: str, op_name: str
+    ) -> Any:
+        return self._make_slot(var, slot_name, op_name, lambda: slot_variable(var, initializer, shape, dtype))
 
-    def _get_or_make_slot(self, var: Any, initializer: Callable[[], Any], slot_name: str, op_name: str) -> Any:
-        slots = self._slots.setdefault(slot_name, {})
+    def _make_slot(self, var: Any, slot_name: str, op_name: str, make: Callable[[], Any]) -> Any:
+        slots = self._slot_dict(slot_name)
         if id(var) not in slots:
-            primary = var.name.partition(":")[0]
-            with variable_scope(None, f"{primary}/{op_name}"):
-                slot = get_variable(
-                    "",
-                    var.shape,
-                    dtype=var.dtype.base_dtype,
-                    initializer=initializer(),
-                    trainable=False,
-                    use_resource=not isinstance(var, ReferenceVariable),
-                )
-            slots[id(var)] = (var, slot)
+            with _home_of(var), variable_scope(None, f"{var.name.partition(':')[0]}/{op_name}"):
+                slots[id(var)] = (var, make())
         return slots[id(var)][1]
 
     def _create_non_slot_variable(self, initial_value: Any, name: str, colocate_with: Any) -> Any:
-        key = (name, self._graph_key(colocate_with))
+        """A variable kept once a graph, not once a variable; it lives where `colocate_with` does."""
+        key = (name, _graph_key(colocate_with.graph))
         if key not in self._non_slots:
             use_resource = not isinstance(colocate_with, ReferenceVariable)
-            self._non_slots[key] = Variable(initial_value, name=name, trainable=False, use_resource=use_resource)
+            with _home_of(colocate_with):
+                self._non_slots[key] = Variable(initial_value, name=name, trainable=False, use_resource=use_resource)
         return self._non_slots[key]
 
     def _get_non_slot_variable(self, name: str, graph: Any = None) -> Any:
-        current = context.state().graph if graph is None else graph
-        return self._non_slots.get((name, None if current is None else id(current)))
-
-    def _graph_key(self, variable: Any) -> int | None:
-        return None if variable.graph is None else id(variable.graph)
+        """The variable made by _create_non_slot_variable in `graph`, or eagerly; None where there is none."""
+        known = self._non_slots.get((name, _graph_key(graph)))
+        return self._non_slots.get((name, None)) if known is None else known
 
     # ---- help for subclasses -----------------------------------------------------------------------------------
 
-    def _call_if_callable(self, value: Any) -> Any:
-        return value() if callable(value) else value
+    def _call_if_callable(self, param: Any) -> Any:
+        return param() if callable(param) else param
 
     def _apply(self, op: str, variable: Any, slots: Sequence[Any], values: Sequence[Any], **attrs: Any) -> Any:
         """Calls update op `op` ("ApplyAdam") in the form that fits the variable's kind.
 
         values: the op's further inputs in order; floats and tensors are cast to the variable's dtype.
         """
-        resource = not isinstance(variable, ReferenceVariable)
+        is_resource = not isinstance(variable, ReferenceVariable)
         dtype = variable.dtype.base_dtype
-        inputs = [variable._source, *[slot._source for slot in slots]]
-        inputs.extend(_as_dtype(value, dtype) for value in values)
-        definition = REGISTRY[("Resource" if resource else "") + op]
+        inputs = [variable.handle, *[slot.handle for slot in slots]]
+        inputs.extend(as_dtype(value, dtype) for value in values)
+        definition = REGISTRY[("Resource" if is_resource else "") + op]
         result = apply_op(definition, inputs, {"use_locking": self._use_locking, "T": dtype, **attrs})
-        return getattr(result, "op", result) if isinstance(result, SymbolicTensor) else result
+        return result.op if isinstance(result, SymbolicTensor) else result
 
 
-def control_after(operation: Any) -> Any:
-    """A context whose operations run after `operation` (None: it ran eagerly)."""
-    return contextlib.nullcontext() if operation is None else operation.graph.control_dependencies([operation])
+def run_after(*updates: Any) -> Any:
+    """A context whose operations run after `updates`: operations, tensors, variables; what ran eagerly has run."""
+    graph = context.state().graph
+    if graph is None:
+        return contextlib.nullcontext()
+    waiting = [getattr(update, "op", update) for update in updates if isinstance(getattr(update, "graph", None), Graph)]
+    return graph.control_dependencies(waiting)
 
 
-def _as_dtype(value: Any, dtype: dtypes.DType) -> Any:
-    if isinstance(value, Tensor):
+def as_dtype(value: Any, dtype: dtypes.DType) -> Any:
+    """`value` in `dtype`: a number as a tensor, tensors and variables cast. Integer tensors (steps, indices) stay."""
+    if isinstance(value, (Tensor, Variable)):
         known = value.dtype.base_dtype
-        if known is dtype or known.is_integer:
-            return value
-        return apply_op(REGISTRY["Cast"], (value,), {"DstT": dtype})
+        return value if known is dtype or known.is_integer else cast(value, dtype)
     return convert_to_tensor(value, dtype)
+
+
+def _as_gradient(gradient: Any) -> Any:
+    if gradient is None or isinstance(gradient, (Tensor, IndexedSlices)):
+        return gradient
+    try:
+        return convert_to_tensor(gradient)
+    except (TypeError, ValueError):
+        raise TypeError(f"Gradient must be convertible to a Tensor or IndexedSlices, or None: {gradient}") from None
+
+
+def _without_repetition(values: Any, indices: Any) -> tuple[Any, Any]:
+    """Rows named more than once summed: (values, indices) that name each row once, in the order of first naming."""
+    unique = apply_op(REGISTRY["Unique"], (indices,))
+    count = shape_of(unique.y)[0]
+    return apply_op(REGISTRY["UnsortedSegmentSum"], (values, unique.idx, count)), unique.y
+
+
+def slot_variable(var: Any, initializer: Any, shape: Any, dtype: Any) -> Any:
+    """A variable in the current scope, of the same kind as `var`."""
+    use_resource = not isinstance(var, ReferenceVariable)
+    return get_variable(
+        "", shape, dtype=dtype, initializer=initializer, trainable=False, use_resource=use_resource, validate_shape=True
+    )
+
+
+def _home_of(variable: Any) -> Any:
+    """Where the variable lives: its graph, or eager execution."""
+    here = context.state().graph
+    return contextlib.nullcontext() if variable.graph is here else context.use_graph(variable.graph)
+
+
+def _graph_key(graph: Any) -> int | None:
+    while isinstance(graph, FuncGraph):
+        graph = graph.outer_graph
+    return None if graph is None else id(graph)
 
 
 def _flat(var_list: Any) -> Iterable[Any]:

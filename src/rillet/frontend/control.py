@@ -1,0 +1,527 @@
+"""Control flow: tf.cond, tf.case, tf.switch_case, tf.while_loop.
+
+Eagerly they are Python's own `if` and `while`. In a graph the branches and bodies are traced into graphs of their own,
+and one op (If, Case, While) runs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.core import context, dtypes, nest
+from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
+from rillet.core.export import public
+from rillet.core.function import FuncGraph
+from rillet.core.graph import Graph, Operation
+from rillet.core.opdef import REGISTRY
+from rillet.core.shapes import UNKNOWN, TensorShape, as_shape
+from rillet.core.tensor import SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.ops.control import repeat, select, share_captures
+
+
+class ControlFlow:
+    """Whether nodes of control flow in graphs are named and counted as TensorFlow 2's (If, While) or as TensorFlow 1's
+    (which made them of Switch, Merge, Enter, Exit ...: results are called cond/Merge and while/Exit)."""
+
+    v2 = True
+
+
+@public(v1=["enable_control_flow_v2"])
+def enable_control_flow_v2() -> None:
+    """Control flow in graphs is named as TensorFlow 2 does."""
+    ControlFlow.v2 = True
+
+
+@public(v1=["disable_control_flow_v2"])
+def disable_control_flow_v2() -> None:
+    """Control flow in graphs is named and counted as in TensorFlow 1 (operation seeds depend on the count)."""
+    ControlFlow.v2 = False
+
+
+@public(v1=["control_flow_v2_enabled"])
+def control_flow_v2_enabled() -> bool:
+    return is_v2(context.state().graph)
+
+
+def is_v2(graph: Graph | None) -> bool:
+    """Whether control flow in `graph` follows TensorFlow 2: inside a tf.function it always does."""
+    while isinstance(graph, FuncGraph) and not graph.keeps_effects:
+        graph = graph.outer_graph
+    return ControlFlow.v2 or isinstance(graph, FuncGraph)
+
+
+# ---- tracing bodies -------------------------------------------------------------------------------------------------
+
+
+def body_graph(name: str, outer: Graph) -> FuncGraph:
+    """An empty graph for a branch or loop body inside `outer`."""
+    effects = isinstance(outer, FuncGraph) and outer.keeps_effects
+    graph = FuncGraph(name, outer, keeps_effects=effects)
+    graph.inherit_scopes(outer)
+    if not is_v2(outer):
+        graph.numbering = outer.numbering
+    return graph
+
+
+@contextlib.contextmanager
+def tracing(graph: FuncGraph, scope: str) -> Iterator[None]:
+    """What is called inside goes to `graph`, named below `scope`. Tapes see the op that will run the graph, not this."""
+    with graph.as_default(), context.recording_variables_only(), graph.name_scope(scope):
+        yield
+
+
+def _as_tensors(graph: Graph, structure: Any) -> Any:
+    """What a branch or body returned, with tensors of its graph for leaves. None stays, an operation becomes a True
+    that is there after it ran."""
+
+    def convert(leaf: Any) -> Any:
+        if leaf is None:
+            return None
+        if isinstance(leaf, Operation):
+            with graph.control_dependencies([leaf]):
+                return apply_op(REGISTRY["Identity"], (np.bool_(True),), name="control_dependency")
+        return by_value(graph.capture(convert_to_tensor(leaf)))
+
+    return nest.map_structure(convert, structure, expand_composites=True)
+
+
+def by_value(tensor: Any) -> Any:
+    """`tensor`; of a reference variable its value."""
+    return apply_op(REGISTRY["Identity"], (tensor,)) if tensor.dtype.is_ref_dtype else tensor
+
+
+def _flat_tensors(structure: Any) -> list[Any]:
+    return [leaf for leaf in nest.flatten(structure, expand_composites=True) if leaf is not None]
+
+
+def _packed(structure: Any, tensors: Sequence[Any]) -> Any:
+    """`structure` with other tensors in place of its own; its Nones stay."""
+    remaining = iter(tensors)
+    leaves = nest.flatten(structure, expand_composites=True)
+    flat = [None if leaf is None else next(remaining) for leaf in leaves]
+    return nest.pack_sequence_as(structure, flat, expand_composites=True)
+
+
+def _named(tensor: Any, name: str) -> Any:
+    result = apply_op(REGISTRY["Identity"], (tensor,), name=name)
+    set_handle_data(result, handle_data(tensor))
+    return result
+
+
+# ---- cond -----------------------------------------------------------------------------------------------------------
+
+_SWITCHES = 4  # nodes that TensorFlow 1 makes for a cond: Switch, switch_t, switch_f, pred_id
+
+
+@public(v2=["cond"])
+def cond(pred: Any, true_fn: Any = None, false_fn: Any = None, name: str | None = None) -> Any:
+    """true_fn() where `pred` is true, else false_fn(). In a graph both are traced, and one of them runs.
+
+    pred: a boolean scalar. true_fn, false_fn: functions without arguments, that return nests of tensors of one
+        structure and of equal dtypes.
+    Raises TypeError where a function is missing or the structures or dtypes differ.
+    """
+    _check_functions(true_fn, false_fn)
+    graph = graph_for((pred,))
+    if graph is None or isinstance(pred, (bool, np.bool_)):
+        return true_fn() if pred else false_fn()
+    with context.use_graph(graph):
+        return _cond(graph, pred, true_fn, false_fn, True, name)
+
+
+@public(v1=["cond"])
+def cond_v1(
+    pred: Any,
+    true_fn: Any = None,
+    false_fn: Any = None,
+    strict: bool = False,
+    name: str | None = None,
+    fn1: Any = None,
+    fn2: Any = None,
+) -> Any:
+    """As tf.cond; fn1 and fn2 are old names of the functions. Unless `strict`, a list or tuple of one is unpacked.
+
+    Raises TypeError for a Python bool as `pred` while a graph is built.
+    """
+    for old_name, old, new_name, new in (("fn1", fn1, "true_fn", true_fn), ("fn2", fn2, "false_fn", false_fn)):
+        if old is not None and new is not None:
+            raise TypeError(f"cond(): '{new_name}' and '{old_name}' may not be set simultaneously.")
+    true_fn, false_fn = true_fn or fn1, false_fn or fn2
+    _check_functions(true_fn, false_fn)
+    graph = graph_for((pred,))
+    if graph is None:
+        result = true_fn() if pred else false_fn()
+        return result if strict else _unpacked(result)
+    if isinstance(pred, bool):
+        raise TypeError("'pred' must not be a Python bool. (pred must not be a Python bool)")
+    with context.use_graph(graph):
+        return _cond(graph, pred, true_fn, false_fn, strict, name)
+
+
+def _check_functions(true_fn: Any, false_fn: Any) -> None:
+    for name, function in (("true_fn", true_fn), ("false_fn", false_fn)):
+        if function is None:
+            raise TypeError(f"cond(): '{name}' argument required")
+        if not callable(function):
+            raise TypeError(f"'{name}' must be callable.")
+
+
+def _unpacked(result: Any) -> Any:
+    is_plain = isinstance(result, (list, tuple)) and not hasattr(result, "_fields")
+    return result[0] if is_plain and len(result) == 1 else result
+
+
+def _cond(graph: Graph, pred: Any, true_fn: Any, false_fn: Any, strict: bool, name: str | None) -> Any:
+    v2 = is_v2(graph)
+    with graph.name_scope(name or "cond") as scope:
+        pred = _predicate(graph, pred, v2)
+        if not v2:
+            graph.numbering.count += _SWITCHES
+        branches = [
+            _Branch(body_graph(f"{scope[:-1]}_{label}", graph), scope, function, label, strict or v2, v2)
+            for label, function in (("true", true_fn), ("false", false_fn))
+        ]
+        _check_alike(branches[0], branches[1], v2)
+        return _selected(graph, pred, branches, scope, v2, "If")
+
+
+class _Branch:
+    """One branch, traced: its graph, and the structure of tensors that it returns."""
+
+    def __init__(self, graph: FuncGraph, scope: str, function: Callable[[], Any], label: str, strict: bool, v2: bool) -> None:
+        self.graph = graph
+        with tracing(graph, scope):
+            returned = function() if strict else _unpacked(function())
+            if returned is None and not v2:
+                raise ValueError(f"'{label}_fn' must have a return value.")
+            self.is_operation = isinstance(returned, Operation)
+            self.structure = _as_tensors(graph, returned)
+            graph.outputs = _flat_tensors(self.structure)
+            if not graph.outputs:  # the op that runs the branch is reached through an output
+                graph.outputs = [graph.capture(convert_to_tensor(True))]
+
+
+def _selected(graph: Graph, selector: Any, branches: Sequence[_Branch], scope: str, v2: bool, op_name: str) -> Any:
+    """What the branch returns that `selector` chooses."""
+    graphs = [branch.graph for branch in branches]
+    with contextlib.nullcontext() if v2 else graph.uncounted():
+        results = select(selector, graphs, share_captures(graphs), scope if v2 else op_name)
+    first = branches[0]
+    if not _flat_tensors(first.structure) or (v2 and first.is_operation):
+        return results[0].op if first.is_operation else first.structure
+    return _packed(first.structure, [_named(result, "Identity" if v2 else "Merge") for result in results])
+
+
+def _predicate(graph: Graph, pred: Any, v2: bool) -> Any:
+    """`pred` as a boolean tensor of the graph."""
+    tensor = by_value(graph.capture(convert_to_tensor(pred)))
+    if tensor.dtype.base_dtype is dtypes.bool:
+        return tensor
+    if not v2:
+        raise TypeError(
+            f"Input 'pred' of 'Switch' Op has type {tensor.dtype.name} that does not match expected type of bool."
+        )
+    return apply_op(REGISTRY["Cast"], (tensor,), {"DstT": dtypes.bool})
+
+
+def _check_alike(first: _Branch, second: _Branch, v2: bool) -> None:
+    try:
+        nest.assert_same_structure(first.structure, second.structure, expand_composites=True)
+    except (TypeError, ValueError) as error:
+        raise _mismatch(first, second, str(error)) if v2 else error from None
+    for one, other in zip(first.graph.outputs, second.graph.outputs, strict=True):
+        if one.dtype.base_dtype is not other.dtype.base_dtype:
+            if v2:
+                raise _mismatch(first, second, f"{one} and {other} have different types")
+            raise ValueError(
+                f"Outputs of 'true_fn' and 'false_fn' must have the same type(s). Received {one.dtype.name} from 'true_fn' and "
+                f"{other.dtype.name} from 'false_fn'."
+            )
+
+
+def _mismatch(first: _Branch, second: _Branch, details: str) -> TypeError:
+    return TypeError(
+        "true_fn and false_fn arguments to tf.cond must have the same number, type, and overall structure of return values.\n\n"
+        f"true_fn output: {first.structure}\nfalse_fn output: {second.structure}\n\nError details:\n{details}"
+    )
+
+
+# ---- while ----------------------------------------------------------------------------------------------------------
+
+
+@public(v2=["while_loop"])
+def while_loop(
+    cond: Any,
+    body: Any,
+    loop_vars: Any,
+    shape_invariants: Any = None,
+    parallel_iterations: int = 10,
+    back_prop: bool = True,
+    swap_memory: bool = False,
+    maximum_iterations: Any = None,
+    name: str | None = None,
+) -> Any:
+    """Calls `body` as long as `cond` is true, on the loop variables and then on what it returned.
+
+    cond, body: functions of the loop variables; cond returns a boolean scalar, body the next loop variables.
+    loop_vars: a list or tuple of nests of tensors, TensorArrays, IndexedSlices ...
+    shape_invariants: the same structure of TensorShapes, for variables whose shape changes (None: unknown sizes).
+    maximum_iterations: at most so many calls of body. back_prop: False makes the results constants for gradients.
+    parallel_iterations, swap_memory: accepted.
+    Returns the loop variables after the last iteration, in the structure of loop_vars.
+    Raises TypeError for a cond or body that is not callable; ValueError where there are no loop variables, or their
+    structure or (unless the invariant allows it) shape changes.
+    """
+    return _while_loop(
+        cond, body, loop_vars, shape_invariants, parallel_iterations, back_prop, maximum_iterations, name, True
+    )
+
+
+@public(v1=["while_loop"])
+def while_loop_v1(
+    cond: Any,
+    body: Any,
+    loop_vars: Any,
+    shape_invariants: Any = None,
+    parallel_iterations: int = 10,
+    back_prop: bool = True,
+    swap_memory: bool = False,
+    name: str | None = None,
+    maximum_iterations: Any = None,
+    return_same_structure: bool = False,
+) -> Any:
+    """As tf.while_loop. A single loop variable is returned as it is, unless `return_same_structure`."""
+    return _while_loop(
+        cond, body, loop_vars, shape_invariants, parallel_iterations, back_prop, maximum_iterations, name, return_same_structure
+    )
+
+
+def _while_loop(
+    cond: Any,
+    body: Any,
+    loop_vars: Any,
+    shape_invariants: Any,
+    parallel_iterations: int,
+    back_prop: bool,
+    maximum_iterations: Any,
+    name: str | None,
+    same_structure: bool,
+) -> Any:
+    _check_loop(cond, body, loop_vars, parallel_iterations)
+    graph = graph_for([*nest.flatten(loop_vars, expand_composites=True), maximum_iterations])
+    if maximum_iterations is not None:
+        _check_limit(maximum_iterations)
+    if graph is None:
+        return _loop_eagerly(cond, body, loop_vars, maximum_iterations, same_structure)
+    with context.use_graph(graph):
+        loop = _Loop(graph, loop_vars, shape_invariants, maximum_iterations)
+        with graph.name_scope(name or "while") as scope:
+            results = loop.run(cond, body, scope, parallel_iterations)
+            if not back_prop:
+                with graph.uncounted():
+                    results = [apply_op(REGISTRY["StopGradient"], (result,)) for result in results]
+        packed = nest.pack_sequence_as(loop_vars, results, expand_composites=True)
+    return packed if same_structure or len(results) != 1 else packed[0]
+
+
+def _check_loop(cond: Any, body: Any, loop_vars: Any, parallel_iterations: Any) -> None:
+    if not isinstance(loop_vars, (list, tuple)) or not loop_vars:
+        raise ValueError("'loop_vars' must be provided.")
+    for name, function in (("cond", cond), ("body", body)):
+        if not callable(function):
+            raise TypeError(f"'{name}' must be callable.")
+    if not isinstance(parallel_iterations, Tensor) and parallel_iterations < 1:
+        raise TypeError("'parallel_iterations' must be a positive integer.")
+
+
+def _check_limit(maximum_iterations: Any) -> None:
+    shape = maximum_iterations.shape if isinstance(maximum_iterations, Tensor) else TensorShape(np.shape(maximum_iterations))
+    if shape.rank not in (None, 0):
+        raise ValueError(f"'maximum_iterations' must be a scalar. Received shape: {shape}")
+
+
+def _loop_eagerly(cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any, same_structure: bool) -> Any:
+    limit = None if maximum_iterations is None else int(maximum_iterations)
+    current = list(loop_vars)
+    iterations = 0
+    while (limit is None or iterations < limit) and cond(*current):
+        current = _next_variables(current, body(*current))
+        iterations += 1
+    tensors = nest.map_structure(convert_to_tensor, current, expand_composites=True)
+    packed = nest.pack_sequence_as(loop_vars, nest.flatten(tensors))
+    return packed if same_structure or len(packed) != 1 else packed[0]
+
+
+def _next_variables(current: Sequence[Any], returned: Any) -> list[Any]:
+    """What a body returned, as a list of as many variables, of the same structure as `current`."""
+    if len(current) == 1 and not isinstance(returned, (list, tuple)):
+        returned = [returned]
+    following = list(returned) if isinstance(returned, (list, tuple)) else returned
+    nest.assert_same_structure(list(current), following, expand_composites=True)
+    return following  # type: ignore[no-any-return]
+
+
+class _Loop:
+    """A loop in a graph. Its first variable counts iterations; in TensorFlow 2 the second is their largest number."""
+
+    def __init__(self, graph: Graph, loop_vars: Any, shape_invariants: Any, maximum_iterations: Any) -> None:
+        self.graph = graph
+        self.v2 = is_v2(graph)
+        self.loop_vars = loop_vars
+        self.shape_invariants = shape_invariants
+        self.maximum_iterations = maximum_iterations
+        if self.v2:
+            self._enter()
+
+    def _enter(self) -> None:
+        """Takes the first values of the variables."""
+        leaves = nest.flatten(self.loop_vars, expand_composites=True)
+        self.initial = [by_value(self.graph.capture(convert_to_tensor(leaf))) for leaf in leaves]
+        self.invariants = _invariants(self.loop_vars, self.shape_invariants, self.initial)
+
+    def run(self, cond: Any, body: Any, scope: str, parallel_iterations: int) -> list[Any]:
+        graph, numbering = self.graph, self.graph.numbering
+        if not self.v2:
+            self._enter()
+        own = self._own_variables()
+        counted = 0 if self.v2 else len(self.initial) + (self.maximum_iterations is not None)
+        self.variables = [*own, *self.initial]
+        self.shapes = [*[TensorShape(()) for _ in own], *self.invariants]
+        numbering.count += 2 * counted  # TensorFlow 1: Enter, Merge
+        condition = self._trace_condition(cond, scope)
+        numbering.count += 2 * counted + (not self.v2)  # Switch, Identity; LoopCond
+        step = self._trace_body(body, scope)
+        numbering.count += 2 * counted  # NextIteration, Exit
+        if not self.v2:
+            numbering.count -= _captured_by_both(condition, step)
+        with contextlib.nullcontext() if self.v2 else graph.uncounted():
+            inputs = [*self.variables, *share_captures([condition, step])]
+            results = repeat(condition, step, inputs, parallel_iterations, scope if self.v2 else "While")
+            first = 0 if self.maximum_iterations is not None and not self.v2 else len(own)
+            results = results[first : len(self.variables)]
+            if not self.v2:
+                results = [_named(result, "Exit") for result in results]
+        return results[len(own) - first :]
+
+    def _own_variables(self) -> list[Any]:
+        graph, limit = self.graph, self.maximum_iterations
+        if self.v2:
+            self.limit = _scalar(graph, -1 if limit is None else limit, "maximum_iterations")
+            return [_scalar(graph, 0, "loop_counter"), self.limit]
+        if limit is not None:
+            self.limit = _scalar(graph, limit, "maximum_iterations")
+            return [_scalar(graph, 0, "iteration_counter")]
+        with graph.uncounted():
+            return [_scalar(graph, 0, "iteration_counter")]
+
+    def _parameters(self, graph: FuncGraph) -> list[Any]:
+        with graph.uncounted():
+            parameters = []
+            for variable, shape in zip(self.variables, self.shapes, strict=True):
+                parameters.append(graph.add_input(variable.dtype.base_dtype, shape))
+                set_handle_data(parameters[-1], handle_data(variable))
+        return parameters
+
+    def _packed(self, parameters: Sequence[Any]) -> Any:
+        own = len(self.variables) - len(self.initial)
+        return nest.pack_sequence_as(self.loop_vars, parameters[own:], expand_composites=True)
+
+    def _trace_condition(self, cond: Any, scope: str) -> FuncGraph:
+        graph = body_graph(f"{scope[:-1]}_cond", self.graph)
+        with tracing(graph, scope):
+            parameters = self._parameters(graph)
+            within = [] if self.v2 or self.maximum_iterations is None else [self._within_limit(graph, parameters)]
+            proceeds = _predicate(graph, cond(*self._packed(parameters)), self.v2)
+            if self.v2 and self.maximum_iterations is not None:
+                within = [self._within_limit(graph, parameters)]
+            graph.outputs = [apply_op(REGISTRY["LogicalAnd"], (within[0], proceeds)) if within else proceeds]
+        return graph
+
+    def _within_limit(self, graph: FuncGraph, parameters: Sequence[Any]) -> Any:
+        limit = parameters[1] if self.v2 else graph.capture(self.limit)
+        return apply_op(REGISTRY["Less"], (parameters[0], limit))
+
+    def _trace_body(self, body: Any, scope: str) -> FuncGraph:
+        graph = body_graph(f"{scope[:-1]}_body", self.graph)
+        with tracing(graph, scope):
+            parameters = self._parameters(graph)
+            count = None if self.v2 else self._counted(graph, parameters[0])
+            current = self._packed(parameters)
+            following = _next_variables(list(current), body(*current))
+            leaves = nest.flatten(following, expand_composites=True)
+            own = len(parameters) - len(leaves)
+            outputs = [self._leaf(graph, *pair) for pair in zip(leaves, parameters[own:], strict=True)]
+            for output, initial, invariant in zip(outputs, self.initial, self.invariants, strict=True):
+                _check_invariant(output, initial, invariant)
+            count = self._counted(graph, parameters[0]) if count is None else count
+            graph.outputs = [count, *parameters[1:own], *outputs]
+        return graph
+
+    def _counted(self, graph: FuncGraph, counter: Any) -> Any:
+        with graph.uncounted() if not self.v2 and self.maximum_iterations is None else contextlib.nullcontext():
+            return counter + 1
+
+    def _leaf(self, graph: FuncGraph, leaf: Any, parameter: Any) -> Any:
+        tensor = convert_to_tensor(leaf, preferred_dtype=parameter.dtype)
+        return by_value(graph.capture(tensor))
+
+
+def _scalar(graph: Graph, value: Any, name: str) -> Any:
+    return graph.capture(convert_to_tensor(value, None if isinstance(value, Tensor) else dtypes.int32, name=name))
+
+
+def _captured_by_both(condition: FuncGraph, body: FuncGraph) -> int:
+    """How many tensors from outside both use: in TensorFlow 1 they entered the loop once."""
+    pairs = (
+        (condition._captures, body._captures),
+        (condition._captured_constants, body._captured_constants),
+    )
+    return sum(len(first.keys() & second.keys()) for first, second in pairs)
+
+
+def _invariants(loop_vars: Any, shape_invariants: Any, initial: Sequence[Any]) -> list[TensorShape]:
+    """The shape that each tensor has in every iteration."""
+    if shape_invariants is None:
+        return [tensor.shape for tensor in initial]
+    nest.assert_same_structure(list(loop_vars), list(shape_invariants))
+    result: list[TensorShape] = []
+    for variable, invariant in zip(nest.flatten(loop_vars), nest.flatten(shape_invariants), strict=True):
+        parts = nest.flatten(variable, expand_composites=True)
+        tensors = initial[len(result) : len(result) + len(parts)]
+        if nest.is_nested_or_composite(variable):
+            result.extend(_sizes_unknown(tensor.shape) for tensor in tensors)
+        else:
+            result.append(as_shape(getattr(invariant, "shape", invariant)))
+    for tensor, shape in zip(initial, result, strict=True):
+        if not tensor.shape.is_compatible_with(shape) or not tensor.shape.is_subtype_of(shape):
+            raise ValueError(
+                f"The shape invariant specified for {_label(tensor)} is not compatible with the initial shape of the loop "
+                f"variable. It enters the loop with shape {tensor.shape}, but the specified shape invariant is {shape}."
+            )
+    return result
+
+
+def _sizes_unknown(shape: TensorShape) -> TensorShape:
+    return UNKNOWN if shape.rank is None else TensorShape([None] * shape.rank)
+
+
+def _label(tensor: Any) -> str:
+    return tensor.name if isinstance(tensor, SymbolicTensor) else "a loop variable"
+
+
+def _check_invariant(output: Any, initial: Any, invariant: TensorShape) -> None:
+    if output.dtype.base_dtype is not initial.dtype.base_dtype:
+        raise TypeError(
+            f"Loop var {_label(initial)} enters the loop with type {initial.dtype.base_dtype} but has type "
+            f"{output.dtype.base_dtype} after 1 iteration. {_label(initial)} type should remain constant."
+        )
+    if not output.shape.is_subtype_of(invariant):
+        raise ValueError(
+            f"Input tensor '{_label(initial)}' enters the loop with shape {initial.shape}, but has shape {output.shape} after one "
+            "iteration. To allow the shape to vary across iterations, use the `shape_invariants` argument of tf.while_loop to "
+            "specify a less-specific shape."
+        )

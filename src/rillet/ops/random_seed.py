@@ -1,0 +1,62 @@
+"""The seeds of random ops, by TensorFlow's rules, and where their generators live.
+
+A graph has a seed (`tf.compat.v1.set_random_seed`), eager execution has one (`tf.random.set_seed`); a function that is
+traced takes over that of its surroundings. An op without a seed of its own gets the number of such ops before it in
+its graph, eagerly the next number of a generator that the global seed starts.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from typing import Any
+
+from rillet.core import context
+from rillet.core.execution import ExecutionContext, eager_context
+from rillet.core.export import public
+from rillet.core.graph import Operation
+from rillet.ops.philox import EagerSeeds, PhiloxGenerator, SeedPair, graph_seed_pair
+
+
+class _Eager:
+    """The seeds and the streams of ops that run eagerly."""
+
+    seeds = EagerSeeds(None)
+    lock = threading.Lock()
+
+
+@public(v1=["get_seed", "random.get_seed"])
+def get_seed(op_seed: int | None) -> SeedPair:
+    """The attributes seed and seed2 of an op that is made now; two None where neither it nor its graph has a seed."""
+    graph = context.state().graph
+    if graph is None:
+        return _Eager.seeds.pair(op_seed)
+    if graph.seed is None or op_seed is not None:
+        return graph_seed_pair(graph.seed, op_seed, 0)
+    graph.seeds_used += 1
+    return graph_seed_pair(graph.seed, None, graph.seeds_used - 1)
+
+
+@public("random.set_seed", "random.set_random_seed", "set_random_seed")
+def set_seed(seed: int | None) -> None:
+    """Sets the seed of the current graph or, eagerly, of the process; eager random ops begin again.
+
+    seed: an integer; None forgets the seed.
+    """
+    value = None if seed is None else operator.index(seed)
+    graph = context.state().graph
+    if graph is not None:
+        graph.seed = value
+        return
+    context.set_eager_seed(value)
+    with _Eager.lock:
+        _Eager.seeds = EagerSeeds(value)
+        eager_context().forget_node_states(PhiloxGenerator)
+
+
+def stream(running: ExecutionContext, node: Any, seed: int, seed2: int) -> PhiloxGenerator:
+    """The generator of a node: that of an operation lives as long as `running`, those of eager calls are shared."""
+    if isinstance(node, Operation):
+        found: PhiloxGenerator = running.node_state(node, lambda: PhiloxGenerator(seed, seed2))
+        return found
+    return _Eager.seeds.stream(node, seed, seed2)
