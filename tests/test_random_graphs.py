@@ -45,7 +45,11 @@ BINARY: list[Callable[[Any, Any], Any]] = [
 ]
 
 Step = tuple[int, int, int]
-programs = st.lists(st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8)
+programs = st.lists(
+    st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 9), st.integers(0, 9)),
+    min_size=1,
+    max_size=8,
+)
 
 
 def build(program: list[Step], inputs: list[Any]) -> Any:

@@ -269,7 +269,9 @@ def _mark(prefix: int, shape: Sequence[int | None] | None, axes: Iterable[int]) 
     if shape is None:
         return ""
     wanted = {axis % len(shape) for axis in axes if shape}
-    cells = [("^" if axis in wanted else " ") * len("?" if size is None else str(size)) for axis, size in enumerate(shape)]
+    cells = [
+        ("^" if axis in wanted else " ") * len("?" if size is None else str(size)) for axis, size in enumerate(shape)
+    ]
     line = " " * (prefix + 1) + " ".join(cells)
     return line.rstrip() if wanted else ""
 

@@ -11,6 +11,7 @@ from rillet.ops import (
     bitwise,
     blocks,
     call,
+    candidates,
     cast,
     clip,
     compare,
@@ -25,6 +26,7 @@ from rillet.ops import (
     diagonal,
     dilation,
     dlpack,
+    dropout,
     elementwise,
     embedding,
     fft,
@@ -46,8 +48,11 @@ from rillet.ops import (
     patches,
     pool,
     pooling,
+    printing,  # noqa: F811
     random,
+    random_distributions,
     random_seed,
+    random_stateless,
     reduce,
     repeat,
     scatter,
@@ -63,7 +68,18 @@ from rillet.ops import (
     tridiagonal,
 )
 from rillet.autodiff import backprop, calls, control, gradients, tape  # noqa: F811
-from rillet.frontend import collections, function, functional, public, raw_ops, session, tensor_array, variable
+from rillet.frontend import (
+    checks,
+    collections,
+    function,
+    functional,
+    printing,
+    public,
+    raw_ops,
+    session,
+    tensor_array,
+    variable,
+)
 
 _ENGINES = {"blockwise": _blockwise.BlockwiseEngine, "reference": _reference.ReferenceEngine}
 _execution.set_eager_engine(_ENGINES[_ENGINE.value]())

@@ -35,7 +35,11 @@ LAZY_OUTPUT, EAGER_OUTPUT = "[ 4.  9. 25.]\n", "tf.Tensor(4.0, shape=(), dtype=f
 
 def run(program: Path, *options: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "rillet", "run", *options, str(program)], capture_output=True, text=True, env=os.environ, check=False
+        [sys.executable, "-m", "rillet", "run", *options, str(program)],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -53,7 +57,9 @@ def run(program: Path, *options: str) -> str:
     ],
     ids=["lazy", "eager", "lazy then eager", "eager then lazy"],
 )
-def test_programs_of_both_modes_run_as_they_are(text: str, output: str, options: tuple[str, ...], tmp_path: Path) -> None:
+def test_programs_of_both_modes_run_as_they_are(
+    text: str, output: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
     program = tmp_path / "program.py"
     program.write_text(text)
     assert run(program, *options) == output
@@ -63,8 +69,16 @@ def test_f01_the_tape_records() -> None:
     weight, bias = tf.Variable(2.0, name="weight"), tf.Variable(1.0, name="bias")
     with tf.GradientTape() as tape:
         y = weight * 3.0 + bias
-    assert tape.watched_variables() == (weight, bias) or [v.name for v in tape.watched_variables()] == ["weight:0", "bias:0"]
-    assert [operation.type for operation in tape.recorded_operations()] == ["ReadVariableOp", "Mul", "ReadVariableOp", "AddV2"]
+    assert tape.watched_variables() == (weight, bias) or [v.name for v in tape.watched_variables()] == [
+        "weight:0",
+        "bias:0",
+    ]
+    assert [operation.type for operation in tape.recorded_operations()] == [
+        "ReadVariableOp",
+        "Mul",
+        "ReadVariableOp",
+        "AddV2",
+    ]
     assert tape.gradient(y, weight).numpy() == 3.0
 
 

@@ -13,7 +13,9 @@ import rillet as tf
 def test_c01_without_a_session_nothing_runs() -> None:
     with tf.Graph().as_default():
         tensor = tf.placeholder(tf.float32, []) + 1
-        with pytest.raises(ValueError, match=r"Cannot evaluate tensor using `eval\(\)`: No default session is registered"):
+        with pytest.raises(
+            ValueError, match=r"Cannot evaluate tensor using `eval\(\)`: No default session is registered"
+        ):
             tensor.eval()
 
 
@@ -66,7 +68,9 @@ def test_c04_feeding() -> None:
             expected = [[3.0, 5.0, 7.0]]
             for key, value in ((p, [[1, 2, 3]]), ("p:0", [[1.0, 2.0, 3.0]]), (p, np.array([[1, 2, 3]], np.int64))):
                 np.testing.assert_array_equal(session.run(result, {key: value}), expected)
-            with pytest.raises(ValueError, match=r"Cannot feed value of shape \(2, 5\) for Tensor p:0, which has shape \(None, 3\)"):
+            with pytest.raises(
+                ValueError, match=r"Cannot feed value of shape \(2, 5\) for Tensor p:0, which has shape \(None, 3\)"
+            ):
                 session.run(result, {p: np.zeros((2, 5))})
             np.testing.assert_array_equal(session.run(result, {doubled: [[0, 0, 0]]}), [[1, 1, 1]])
             with pytest.raises(TypeError):
@@ -103,7 +107,9 @@ def test_c06_operators_on_symbolic_tensors() -> None:
             np.testing.assert_allclose(session.run(results, {p: x, i: n, flag: True}), expected, rtol=1e-6)
             m = tf.placeholder(tf.float32, [2, 2])
             np.testing.assert_array_equal(session.run(m @ m, {m: [[1, 2], [3, 4]]}), [[7, 10], [15, 22]])
-            np.testing.assert_array_equal(session.run(np.eye(2, dtype=np.float32) @ m, {m: [[1, 2], [3, 4]]}), [[1, 2], [3, 4]])
+            np.testing.assert_array_equal(
+                session.run(np.eye(2, dtype=np.float32) @ m, {m: [[1, 2], [3, 4]]}), [[1, 2], [3, 4]]
+            )
 
 
 Pair = namedtuple("Pair", "left right")
@@ -122,7 +128,13 @@ def test_c07_fetches_come_back_as_numpy_in_their_structure(capsys: pytest.Captur
             assert capsys.readouterr().out == "[ 4.  9. 25.]\n"
             result[0] = 0  # the caller owns it
             nested = session.run(
-                {"list": [square, p], "tuple": (square,), "pair": Pair(square, nothing), "name": "square:0", "op": square.op},
+                {
+                    "list": [square, p],
+                    "tuple": (square,),
+                    "pair": Pair(square, nothing),
+                    "name": "square:0",
+                    "op": square.op,
+                },
                 feeds,
             )
             assert isinstance(nested["list"], list) and isinstance(nested["tuple"], tuple)

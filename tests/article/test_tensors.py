@@ -99,7 +99,9 @@ def test_a07_all_elements_at_once_beats_one_by_one() -> None:
     vectorised = min(_seconds(lambda: tensor + tensor) for _ in range(10))
     some = values[:20_000].tolist()
     loop = min(_seconds(lambda: [x + x for x in some]) for _ in range(3)) * len(values) / len(some)
-    assert loop > 50 * vectorised or loop > 30 * vectorised and vectorised > 1e-3  # a machine short of memory bandwidth
+    assert loop > 50 * vectorised or (
+        loop > 30 * vectorised and vectorised > 1e-3
+    )  # a machine short of memory bandwidth
 
 
 def _seconds(function: object) -> float:
@@ -136,6 +138,8 @@ def test_a10_printed_forms_of_eager_tensors() -> None:
     assert str(tf.constant(4.0)) == "tf.Tensor(4.0, shape=(), dtype=float32)"
     assert repr(tf.constant(4.0)) == "<tf.Tensor: shape=(), dtype=float32, numpy=4.0>"
     assert str(tf.constant([1, 2])) == "tf.Tensor([1 2], shape=(2,), dtype=int32)"
-    assert repr(tf.constant([1.0, 2.0])) == "<tf.Tensor: shape=(2,), dtype=float32, numpy=array([1., 2.], dtype=float32)>"
+    assert (
+        repr(tf.constant([1.0, 2.0])) == "<tf.Tensor: shape=(2,), dtype=float32, numpy=array([1., 2.], dtype=float32)>"
+    )
     assert str(tf.constant("a")) == "tf.Tensor(b'a', shape=(), dtype=string)"
     assert repr(tf.constant([True])) == "<tf.Tensor: shape=(1,), dtype=bool, numpy=array([ True])>"

@@ -230,7 +230,9 @@ def accumulate(gradients: list[Any]) -> Any:
 def _join(slices: list[IndexedSlices]) -> IndexedSlices:
     index_dtype = dtypes.int64 if any(part.indices.dtype is dtypes.int64 for part in slices) else dtypes.int32
     indices = [
-        part.indices if part.indices.dtype is index_dtype else apply_op(REGISTRY["Cast"], (part.indices,), {"DstT": index_dtype})
+        part.indices
+        if part.indices.dtype is index_dtype
+        else apply_op(REGISTRY["Cast"], (part.indices,), {"DstT": index_dtype})
         for part in slices
     ]
     values = apply_op(REGISTRY["ConcatV2"], ([part.values for part in slices], 0))

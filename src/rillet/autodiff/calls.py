@@ -166,7 +166,9 @@ def taking_none(rule: Any) -> Any:
 def differentiated(op: Operation, dys: Sequence[Any]) -> tuple[int, ...]:
     """The outputs of `op` that a gradient arrives at."""
     return tuple(
-        index for index, (tensor, dy) in enumerate(zip(op.outputs, dys, strict=True)) if dy is not None and is_differentiable(tensor.dtype)
+        index
+        for index, (tensor, dy) in enumerate(zip(op.outputs, dys, strict=True))
+        if dy is not None and is_differentiable(tensor.dtype)
     )
 
 
@@ -233,4 +235,6 @@ def _gradient_of_call(op: Operation, *dys: Any) -> list[Any]:
         attrs = {"f": more, "Tout": tuple(tensor.dtype.base_dtype for tensor in more.outputs)}
         outputs = extended(op, attrs, specs_of(missing))
     weights = [convert_to_tensor(dys[index]) for index in chosen]
-    return backward.pack(call_graph(backward.graph, [*weights, *[values.value(tensor, outputs) for tensor in backward.needed]]))
+    return backward.pack(
+        call_graph(backward.graph, [*weights, *[values.value(tensor, outputs) for tensor in backward.needed]])
+    )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from rillet.autodiff.backprop import backprop, is_differentiable, producer_through_captures
 from rillet.autodiff.tape import UnconnectedGradients
-from rillet.core import context
-from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core import context, dtypes
+from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import GRADIENT_RULES, Graph, Operation
@@ -89,10 +91,14 @@ def _start(index: int, pair: tuple[Tensor, Any]) -> Any:
         if not start.shape.is_compatible_with(target.shape):
             raise ValueError(f"grad_ys[{index}] has shape {start.shape}, but ys[{index}] has shape {target.shape}")
         return start
+    graph = context.state().graph
+    assert graph is not None
     if target.shape.is_fully_defined():
-        return apply_op(REGISTRY["Fill"], (target.shape.as_list(), _one(target)), name=f"grad_ys_{index}")
-    shape = apply_op(REGISTRY["Shape"], (target,))
-    return apply_op(REGISTRY["Fill"], (shape, _one(target)), name=f"grad_ys_{index}")
+        shape = constant_in(graph, np.array(target.shape.as_list(), np.int32), dtypes.int32, "Shape")
+    else:
+        shape = apply_op(REGISTRY["Shape"], (target,))
+    with graph.name_scope(f"grad_ys_{index}") as scope:
+        return apply_op(REGISTRY["Fill"], (shape, constant_in(graph, _one(target), target.dtype.base_dtype)), name=scope)
 
 
 def _one(target: Tensor) -> Any:

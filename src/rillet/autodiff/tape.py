@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -166,7 +166,9 @@ class GradientTape:
         if self._recording and not self._persistent:
             self._pop()
         if target is None:
-            raise TypeError("Argument `target` should be a list or nested structure of Tensors, Variables or CompositeTensors to be differentiated, but received None.")
+            raise TypeError(
+                "Argument `target` should be a list or nested structure of Tensors, Variables or CompositeTensors to be differentiated, but received None."
+            )
         flat_sources = nest.flatten(sources)
         targets, weights = self._targets(target, output_gradients)
         tensors = [_source_tensor(source) for source in flat_sources]
@@ -230,7 +232,11 @@ class GradientTape:
             columns = [row[position] for row in rows]
             if not columns or all(column is None for column in columns):
                 zero = unconnected_gradients == UnconnectedGradients.ZERO
-                result.append(convert_to_tensor(np.zeros(shape + source.shape.as_list(), source.dtype.numpy_dtype)) if zero else None)
+                result.append(
+                    convert_to_tensor(np.zeros(shape + source.shape.as_list(), source.dtype.numpy_dtype))
+                    if zero
+                    else None
+                )
                 continue
             stacked = apply_op(REGISTRY["Pack"], ([convert_to_tensor(column) for column in columns],), {"axis": 0})
             result.append(apply_op(REGISTRY["Reshape"], (stacked, shape + source.shape.as_list())))

@@ -9,6 +9,7 @@ import numpy as np
 
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
+from rillet.core.shapes import Dimension, TensorShape
 
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 _TAKES_BOOLS = (dtypes.int32, dtypes.int64, dtypes.uint64, dtypes.float16, dtypes.float32, dtypes.float64)
@@ -17,8 +18,8 @@ _TAKES_BOOLS = (dtypes.int32, dtypes.int64, dtypes.uint64, dtypes.float16, dtype
 def to_array(value: Any, dtype: DType | None = None, preferred: DType | None = None) -> tuple[Any, DType]:
     """`value` as (array, dtype).
 
-    value: a Python number, bool, str, bytes, nested lists of those, a NumPy array or scalar, `array.array`, or anything
-        with `__array__`.
+    value: a Python number, bool, str, bytes, a shape or size, nested lists of those, a NumPy array or scalar,
+        `array.array`, or anything with `__array__`.
     dtype: the dtype asked for; None infers it. `preferred` is used where the value fits it.
     Raises TypeError when the elements don't fit `dtype`, ValueError when the lists are ragged.
     """
@@ -43,9 +44,18 @@ def _fits(preferred: DType | None, floating: bool) -> DType | None:
 
 
 def _integer_dtype(smallest: int, largest: int) -> DType:
-    if _INT32_MIN <= smallest and largest <= _INT32_MAX:
+    if smallest >= _INT32_MIN and largest <= _INT32_MAX:
         return dtypes.int32
     return dtypes.int64
+
+
+def hinted(value: Any, preferred: DType) -> DType | None:
+    """`preferred` where `value` is cast to it for the asking: NumPy's numbers and Python's bools; else None."""
+    if isinstance(value, bool):
+        return preferred if preferred in _TAKES_BOOLS else None
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "SUO" and preferred.is_numeric:
+        return preferred
+    return None
 
 
 def _scalar(value: Any, dtype: DType, original: Any) -> tuple[Any, DType]:
@@ -100,6 +110,9 @@ def _from_python(value: Any, dtype: DType | None, preferred: DType | None) -> tu
     if isinstance(value, range):
         value = list(value)
     leaves = _leaves(value)
+    if any(isinstance(leaf, TensorShape | Dimension) for leaf in leaves):
+        numbers = _sizes_as_numbers(value, dtype)
+        return _from_python(numbers, dtype or (None if _leaves(numbers) else dtypes.int32), None)
     if any(leaf is None for leaf in leaves):
         raise ValueError("None values not supported.")
     if any(isinstance(leaf, str | bytes) for leaf in leaves):
@@ -120,6 +133,24 @@ def _from_python(value: Any, dtype: DType | None, preferred: DType | None) -> tu
         if "inhomogeneous" in str(error):
             raise ValueError("Can't convert non-rectangular Python sequence to Tensor.") from None
         raise ValueError(f"Cannot convert {_short(value)} to a tensor of dtype {dtype.name}: {error}") from None
+
+
+def _sizes_as_numbers(value: Any, dtype: DType | None) -> Any:
+    """`value` with shapes as lists and sizes as numbers. ValueError for those that aren't known."""
+    if isinstance(value, list | tuple):
+        return [_sizes_as_numbers(element, dtype) for element in value]
+    if not isinstance(value, TensorShape | Dimension):
+        return value
+    kind = type(value).__name__
+    if dtype is not None and dtype not in dtypes.INDEX:
+        raise TypeError(f"Cannot convert {kind} {value} to dtype {dtype!r}. Allowed dtypes are tf.int32 and tf.int64.")
+    if isinstance(value, Dimension):
+        if value.value is None:
+            raise ValueError(f"Cannot convert unknown Dimension {value} to a Tensor.")
+        return value.value
+    if not value.is_fully_defined():
+        raise ValueError(f"Cannot convert a partially known TensorShape {value} to a Tensor.")
+    return value.as_list()
 
 
 def _object_array(value: Any) -> Any:
@@ -182,7 +213,9 @@ def _check_elements(leaves: list[Any], dtype: DType, original: Any) -> None:
         if not fits:
             raise TypeError(f"Cannot convert {_short(original)} to EagerTensor of dtype {dtype.name}")
         if dtype.is_integer and not is_bool and not hasattr(leaf, "__array__") and not dtype.min <= leaf <= dtype.max:
-            raise ValueError(f"Cannot convert {_short(original)} to a tensor of dtype {dtype.name}: {leaf} is out of range")
+            raise ValueError(
+                f"Cannot convert {_short(original)} to a tensor of dtype {dtype.name}: {leaf} is out of range"
+            )
 
 
 def _short(value: Any) -> str:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from rillet import errors
-from rillet.core import context, convert, dtypes, opdef
+from rillet.core import context, convert, dtypes, failures, opdef
 from rillet.core.dtypes import DType
 from rillet.core.execution import bind_kernel, eager_context
-from rillet.core.function import FuncGraph, decomposition
+from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import OpDef
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
-from rillet.errors import InvalidArgumentError, Operand, describe
 
 Converter = Callable[..., Any]
 
@@ -100,7 +99,12 @@ def _symbolic_graph(values: Sequence[Any]) -> Graph | None:
 
 
 def _append(
-    graph: Graph, definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, name: str | None, gradient: Any
+    graph: Graph,
+    definition: OpDef,
+    inputs: Sequence[Any],
+    attrs: dict[str, Any] | None,
+    name: str | None,
+    gradient: Any,
 ) -> Any:
     if all(type(value) is SymbolicTensor and value.op.graph is graph for value in inputs):
         tensors, resolved = _resolve(definition, inputs, attrs, graph)
@@ -123,7 +127,7 @@ def _create(
     try:
         return graph.create_operation(definition, tensors, attrs, name, gradient)
     except errors.ShapeError as error:
-        raise ValueError(_explain(error.static_text, definition, tensors, error)) from None
+        raise ValueError(failures.explain(error.static_text, definition, tensors, error)) from None
 
 
 def _run_now(
@@ -153,7 +157,7 @@ def _run_now(
     except errors.OpError:
         raise
     except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
-        _fail(definition, tensors, attrs, error)
+        failures.fail(definition, tensors, attrs, error)
     site = errors.user_site()
     outputs = wrap(definition, result, attrs, site)
     if current.recorders:
@@ -362,7 +366,7 @@ def _resolve(
                 tensor = graph.capture(value)
             dtype = tensor.dtype.base_dtype
             if attrs.setdefault(key, dtype) is not dtype:
-                _dtype_mismatch(definition, argument, tensor, attrs[key], inputs, graph)
+                failures.dtype_mismatch(definition, argument, tensor, attrs[key], inputs, graph)
         else:
             wanted = attrs.get(key) or _dtype_among(definition, inputs, key)
             preferred = None
@@ -378,17 +382,20 @@ def _resolve(
                 raise TypeError(f"{definition.name} needs attribute {key!r}")
             attrs[key] = attribute.default
         elif attribute.allowed is not None and attrs[key] not in attribute.allowed:
-            _not_allowed(definition, key, attrs[key], attribute.allowed, graph)
+            failures.not_allowed(definition, key, attrs[key], attribute.allowed, graph)
     return tuple(tensors), attrs
 
 
 def _resolve_list(
-    definition: OpDef, argument: opdef.Argument, values: Any, attrs: dict[str, Any], inputs: Sequence[Any], graph: Graph | None
+    definition: OpDef,
+    argument: opdef.Argument,
+    values: Any,
+    attrs: dict[str, Any],
+    inputs: Sequence[Any],
+    graph: Graph | None,
 ) -> list[Any]:
     if isinstance(values, Tensor) or not isinstance(values, (list, tuple)):
-        raise TypeError(
-            f"Expected list for '{argument.name}' argument to '{definition.name}' Op, not {values!r}."
-        )
+        raise TypeError(f"Expected list for '{argument.name}' argument to '{definition.name}' Op, not {values!r}.")
     if argument.type_list_attr is not None:
         known = attrs.get(argument.type_list_attr) or [None] * len(values)
         tensors = [
@@ -405,7 +412,7 @@ def _resolve_list(
     for index, value in enumerate(values):
         name = f"{argument.name}_{index}"
         if isinstance(value, Tensor) and wanted is not None and value.dtype.base_dtype is not wanted:
-            _dtype_mismatch(definition, argument, value, wanted, values, graph)
+            failures.dtype_mismatch(definition, argument, value, wanted, values, graph)
         tensor = as_tensor(value, wanted, None, graph, name, definition)
         wanted = wanted or tensor.dtype.base_dtype
         tensors.append(tensor)
@@ -443,7 +450,7 @@ def as_tensor(
     if isinstance(value, Tensor):
         if dtype is not None and value.dtype.base_dtype is not dtype.base_dtype:
             if definition is not None:
-                _wrong_fixed_dtype(definition, name or "", value, dtype, graph)
+                failures.wrong_fixed_dtype(definition, name or "", value, dtype, graph)
             raise ValueError(
                 f"Tensor conversion requested dtype {dtype.name} for Tensor with dtype {value.dtype.name}: {value!r}"
             )
@@ -464,7 +471,9 @@ def as_tensor(
     array, found = convert.to_array(value, dtype, preferred if allowed is None else None)
     if dtype is None and allowed is not None and found not in allowed:
         # what the value is by itself won't do: the op's default dtype, or else float32, is tried
-        if graph is not None and preferred is not None:  # TensorFlow leaves its first attempt in the graph: names count on it
+        if (
+            graph is not None and preferred is not None
+        ):  # TensorFlow leaves its first attempt in the graph: names count on it
             constant_in(graph, array, found, name)
         hint = preferred or (dtypes.float32 if dtypes.float32 in allowed else None)
         array, found = convert.to_array(value, None, hint)
@@ -540,145 +549,13 @@ def convert_to_tensor(
     wanted = None if dtype is None else dtypes.as_dtype(dtype).base_dtype
     hint = preferred_dtype if preferred_dtype is not None else dtype_hint
     preferred = None if hint is None else dtypes.as_dtype(hint).base_dtype
+    if wanted is None and preferred is not None:
+        wanted = convert.hinted(value, preferred)
     graph = graph_for((value,))
     if graph is not None and graph is not context.state().graph:
         with context.use_graph(graph):
             return as_tensor(value, wanted, preferred, graph, name)
     return as_tensor(value, wanted, preferred, graph, name)
-
-
-# ---- failures -----------------------------------------------------------------------------------------------------
-
-
-def _variable_name(value: Any) -> str | None:
-    """What the user calls `value`: the local or global name in their frame that is bound to it."""
-    frame = errors.user_frame()
-    if frame is None:
-        return None
-    for scope in (frame.f_locals, frame.f_globals):
-        for name, candidate in scope.items():
-            if candidate is value and not name.startswith("_"):
-                return name
-    return None
-
-
-def operands_of(definition: OpDef, tensors: Sequence[Any], marks: dict[int, Sequence[int]] | None = None) -> list[Operand]:
-    """The inputs of a call as an error message shows them: the user's names, dtypes, shapes and lines."""
-    names: list[str] = []
-    for argument in definition.signature.inputs:
-        names.append(argument.name)
-    operands = []
-    for index, tensor in enumerate(tensors):
-        role = names[index] if index < len(names) and len(names) == len(tensors) else f"input {index}"
-        label = _variable_name(tensor) or (tensor.name if isinstance(tensor, SymbolicTensor) else role)
-        shape = tensor.shape.dimensions
-        axes = (marks or {}).get(index, ())
-        operands.append(Operand(label, tensor.dtype.name, shape, tensor.location, axes))
-    return operands
-
-
-def _explain(headline: str, definition: OpDef, tensors: Sequence[Any], error: errors.ShapeError) -> str:
-    frame = errors.user_frame()
-    where = None if frame is None else errors.location_of((frame.f_code, frame.f_lasti))
-    return describe(headline, operands_of(definition, tensors, error.marks), where, error.hint)
-
-
-def _fail(definition: OpDef, tensors: Sequence[Any], attrs: dict[str, Any], error: Exception) -> NoReturn:
-    """Raises what the failure of an eager kernel means: static inference is asked first, it knows the reasons."""
-    raise diagnosed(definition, tensors, attrs, error) from error
-
-
-def diagnosed(
-    definition: OpDef, tensors: Sequence[Any], attrs: dict[str, Any], error: Exception, operation: Operation | None = None
-) -> errors.OpError:
-    """The InvalidArgumentError for a kernel that failed on `tensors`."""
-    suffix = f" [Op:{definition.name}]"
-    if definition.shape is not None:
-        probe = Operation(definition, tuple(tensors), attrs)
-        probe.outputs = [SymbolicTensor(probe, i, d) for i, d in enumerate(opdef.argument_dtypes(definition.signature.outputs, attrs))]
-        try:
-            definition.shape(probe)
-        except errors.ShapeError as reason:
-            text = _explain(reason.runtime_text + suffix, definition, tensors, reason)
-            return InvalidArgumentError(None, operation, text)
-        except (ValueError, TypeError, IndexError) as reason:
-            return InvalidArgumentError(None, operation, f"{reason}{suffix}")
-    text = describe(f"{error}{suffix}", operands_of(definition, tensors), None, None)
-    return InvalidArgumentError(None, operation, text)
-
-
-def _dtype_mismatch(
-    definition: OpDef, argument: opdef.Argument, tensor: Any, expected: DType, values: Sequence[Any], graph: Graph | None
-) -> NoReturn:
-    found = tensor.dtype.base_dtype
-    position = next((index for index, value in enumerate(values) if value is tensor), len(values) - 1)
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    hint = f"tf.cast(..., tf.{expected.name}) on the {found.name} operand: rillet, like TensorFlow, never mixes dtypes silently"
-    if graph is None:
-        headline = (
-            f"cannot compute {definition.name} as input #{position}(zero-based) was expected to be a {_kernel_name(expected)} "
-            f"tensor but is a {_kernel_name(found)} tensor [Op:{definition.name}]"
-        )
-        raise InvalidArgumentError(None, None, describe(headline, operands_of(definition, tensors), None, hint))
-    others = [other.name for other in definition.signature.inputs if other.type_attr == argument.type_attr and other is not argument]
-    of = f" of argument '{others[0]}'" if others else ""
-    headline = (
-        f"Input '{argument.name}' of '{definition.name}' Op has type {found.name} that does not match type {expected.name}{of}."
-    )
-    raise TypeError(describe(headline, operands_of(definition, tensors), None, hint))
-
-
-def _wrong_fixed_dtype(definition: OpDef, name: str, tensor: Any, expected: DType, graph: Graph | None) -> NoReturn:
-    found = tensor.dtype.base_dtype
-    if graph is None:
-        names = [argument.name for argument in definition.signature.inputs]
-        position = names.index(name) if name in names else 0
-        raise InvalidArgumentError(
-            None,
-            None,
-            describe(
-                f"cannot compute {definition.name} as input #{position}(zero-based) was expected to be a "
-                f"{_kernel_name(expected)} tensor but is a {_kernel_name(found)} tensor [Op:{definition.name}]",
-                operands_of(definition, [tensor]),
-            ),
-        )
-    raise TypeError(
-        describe(
-            f"Input '{name}' of '{definition.name}' Op has type {found.name} that does not match expected type of {expected.name}.",
-            operands_of(definition, [tensor]),
-        )
-    )
-
-
-def _kernel_name(dtype: DType) -> str:
-    return {"float32": "float", "float64": "double", "float16": "half"}.get(dtype.name, dtype.name)
-
-
-def _not_allowed(definition: OpDef, key: str, dtype: DType, allowed: tuple[DType, ...], graph: Graph | None) -> NoReturn:
-    names = ", ".join(choice.name for choice in allowed)
-    argument = next((a.name for a in definition.signature.inputs if a.type_attr == key), key)
-    if graph is None:
-        raise InvalidArgumentError(
-            None, None, f"Value for attr '{key}' of {_kernel_name(dtype)} is not in the list of allowed values: {names} [Op:{definition.name}]"
-        )
-    raise TypeError(
-        f"Value passed to parameter '{argument}' has DataType {dtype.name} not in list of allowed values: {names}"
-    )
-
-
-__all__ = [
-    "apply_op",
-    "as_declared",
-    "as_tensor",
-    "constant_in",
-    "convert_to_tensor",
-    "decomposition",
-    "diagnosed",
-    "graph_for",
-    "quick_binary",
-    "register_tensor_conversion_function",
-    "wrap",
-]
 
 
 def unknown_shapes(operation: Operation) -> list[TensorShape]:

@@ -106,7 +106,7 @@ class FuncGraph(Graph):
         (The branches and loops of TensorFlow 1's graphs run what their results need, and no more.)
     """
 
-    def __init__(self, name: str, outer_graph: Graph | None | str = "current", keeps_effects: bool = True) -> None:
+    def __init__(self, name: str, outer_graph: Graph | str | None = "current", keeps_effects: bool = True) -> None:
         super().__init__()
         self.name = name
         current = context.state().graph if outer_graph == "current" else outer_graph

@@ -52,7 +52,11 @@ class Operation:
     device: str
 
     def __init__(
-        self, definition: OpDef, inputs: tuple[Tensor, ...], attrs: dict[str, Any], gradient_rule: GradientRule | None = None
+        self,
+        definition: OpDef,
+        inputs: tuple[Tensor, ...],
+        attrs: dict[str, Any],
+        gradient_rule: GradientRule | None = None,
     ) -> None:
         self.definition = definition
         self.inputs = inputs
@@ -213,7 +217,9 @@ class Graph:
         if self._finalized:
             raise RuntimeError("Graph is finalized and cannot be modified.")
         with self._lock:
-            operation = Operation(definition, inputs, attrs, gradient_rule or self._overriding_gradient(definition.name))
+            operation = Operation(
+                definition, inputs, attrs, gradient_rule or self._overriding_gradient(definition.name)
+            )
             operation.graph = self
             operation.site = user_site()
             dtypes = opdef.argument_dtypes(definition.signature.outputs, attrs)
@@ -237,7 +243,9 @@ class Graph:
             self._names_in_use.setdefault(exact.lower(), 1)
             return exact
         if not _VALID_NAME.match(name):
-            raise ValueError(f"'{name}' is not a valid node name. Accepted names conform to Regex /{_VALID_NAME.pattern}/")
+            raise ValueError(
+                f"'{name}' is not a valid node name. Accepted names conform to Regex /{_VALID_NAME.pattern}/"
+            )
         return self.unique_name(name)
 
     def _overriding_gradient(self, op_type: str) -> GradientRule | None:
@@ -344,7 +352,9 @@ class Graph:
         op_name, colon, index_text = name.partition(":")
         if colon and allow_tensor:
             if not index_text.isdigit():
-                raise ValueError(f"The name {name!r} looks a like a Tensor name, but is not a valid one. Tensor names must be of the form \"<op_name>:<output_index>\".")
+                raise ValueError(
+                    f'The name {name!r} looks a like a Tensor name, but is not a valid one. Tensor names must be of the form "<op_name>:<output_index>".'
+                )
             operation = self._by_name.get(op_name)
             if operation is None:
                 raise KeyError(
@@ -358,11 +368,13 @@ class Graph:
                 )
             return operation.outputs[int(index_text)]
         if colon:
-            raise ValueError(f"The name {name!r} looks like a Tensor name (it has a colon): an Operation name was expected.")
+            raise ValueError(
+                f"The name {name!r} looks like a Tensor name (it has a colon): an Operation name was expected."
+            )
         if not allow_operation:
             what = "refers to an Operation" if name in self._by_name else "looks like an (invalid) Operation name"
             raise ValueError(
-                f"The name {name!r} {what}, not a Tensor. Tensor names must be of the form \"<op_name>:<output_index>\"."
+                f'The name {name!r} {what}, not a Tensor. Tensor names must be of the form "<op_name>:<output_index>".'
             )
         if name not in self._by_name:
             raise KeyError(f"The name {name!r} refers to an Operation not in the graph.{self._did_you_mean(name)}")
@@ -399,7 +411,9 @@ class Graph:
         that scope exactly. Yields the scope's name with its "/"."""
         if name:
             if not _VALID_SCOPE.match(name) or (not self._scopes.name and not _VALID_NAME.match(name)):
-                raise ValueError(f"'{name}' is not a valid scope name. A scope name has to match /{_VALID_NAME.pattern}/")
+                raise ValueError(
+                    f"'{name}' is not a valid scope name. A scope name has to match /{_VALID_NAME.pattern}/"
+                )
             new = name[:-1] if name.endswith("/") else self.unique_name(name)
         else:
             new = ""
@@ -577,7 +591,7 @@ class Graph:
 
 
 def canonical_device(device: str, outer: str) -> str:
-    """"/cpu:0" as "/device:CPU:0", merged over `outer`. ValueError for what is no device name."""
+    """ "/cpu:0" as "/device:CPU:0", merged over `outer`. ValueError for what is no device name."""
     parts: dict[str, str] = {}
     for text in (outer, device):
         for part in filter(None, text.split("/")):

@@ -159,7 +159,7 @@ class OpDef:
     @functools.cached_property
     def result_type(self) -> Any:
         """The named tuple that a call with several outputs returns."""
-        return namedtuple(self.name, [_plain_name(argument.name) for argument in self.signature.outputs])  # noqa: PYI024
+        return namedtuple(self.name, [_plain_name(argument.name) for argument in self.signature.outputs])
 
 
 def _plain_name(name: str) -> str:
@@ -292,9 +292,7 @@ def _default(kind: str, text: str) -> Any:
     return readers[kind](text)
 
 
-def argument_dtypes(
-    arguments: Sequence[Argument], attrs: dict[str, Any]
-) -> list[DType]:
+def argument_dtypes(arguments: Sequence[Argument], attrs: dict[str, Any]) -> list[DType]:
     """The dtype of each tensor that `arguments` stand for, lists spread out."""
     result: list[DType] = []
     for argument in arguments:

@@ -76,7 +76,14 @@ class NodeDef:
         lines += [f'input: "{source}"' for source in self.input]
         lines += [f'device: "{self.device}"'] if self.device else []
         for key in sorted(self.attr):
-            lines += ["attr {", f'  key: "{key}"', "  value {", *_indented(str(self.attr[key]).split("\n"), 2), "  }", "}"]
+            lines += [
+                "attr {",
+                f'  key: "{key}"',
+                "  value {",
+                *_indented(str(self.attr[key]).split("\n"), 2),
+                "  }",
+                "}",
+            ]
         return "\n".join(lines) + "\n"
 
 
@@ -126,14 +133,14 @@ def _enum_name(dtype: DType) -> str:
 def _shape_lines(shape: TensorShape) -> list[str]:
     if shape.dimensions is None:
         return ["unknown_rank: true"]
-    return [
-        line for size in shape.dimensions for line in ("dim {", f"  size: {-1 if size is None else size}", "}")
-    ]
+    return [line for size in shape.dimensions for line in ("dim {", f"  size: {-1 if size is None else size}", "}")]
 
 
 def _tensor_lines(array: Any) -> list[str]:
     flat = array.ravel()[:_LARGEST_PRINTED].tolist()
-    label = {"f": "float_val", "i": "int_val", "u": "int_val", "b": "bool_val", "O": "string_val"}.get(array.dtype.kind, "val")
+    label = {"f": "float_val", "i": "int_val", "u": "int_val", "b": "bool_val", "O": "string_val"}.get(
+        array.dtype.kind, "val"
+    )
     values = [f"{label}: {str(value).lower() if isinstance(value, bool) else value}" for value in flat]
     more = [f"# and {array.size - len(flat)} more"] if array.size > len(flat) else []
     return ["tensor_shape {", *_indented(_shape_lines(TensorShape(array.shape)), 1), "}", *values, *more]
@@ -168,8 +175,12 @@ def function_text(function: Function) -> str:
     lines = [f"function {function.name}({', '.join(f'{label(t)}: {kind(t)}' for t in function.inputs)}):"]
     for operation in function.operations:
         outputs = ", ".join(label(tensor) for tensor in operation.outputs)
-        inputs = ", ".join([label(tensor) for tensor in operation.inputs] + [f"^{o.name}" for o in operation.control_inputs])
-        attrs = ", ".join(f"{key}={_brief(value)}" for key, value in sorted(operation.attrs.items()) if not isinstance(value, DType))
+        inputs = ", ".join(
+            [label(tensor) for tensor in operation.inputs] + [f"^{o.name}" for o in operation.control_inputs]
+        )
+        attrs = ", ".join(
+            f"{key}={_brief(value)}" for key, value in sorted(operation.attrs.items()) if not isinstance(value, DType)
+        )
         kinds = ", ".join(kind(tensor) for tensor in operation.outputs)
         lines.append(f"  {outputs + ' = ' if outputs else ''}{operation.type}({inputs}) {{{attrs}}} : {kinds}")
     lines.append(f"  return {', '.join(label(tensor) for tensor in function.outputs)}")

@@ -36,7 +36,12 @@ def _fold(tensor: SymbolicTensor) -> Any:
     outside = tensor.__dict__.get("_outside")
     if outside is not None:
         return constant_value(outside) if _is_small(outside) else None
-    if definition.is_stateful or definition.reference is None or definition.kernel_needs_context or not operation.inputs:
+    if (
+        definition.is_stateful
+        or definition.reference is None
+        or definition.kernel_needs_context
+        or not operation.inputs
+    ):
         return None
     if not all(_is_small(source) for source in (*operation.inputs, *operation.outputs)):
         return None

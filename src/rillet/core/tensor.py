@@ -54,6 +54,17 @@ class Tensor:
 
     dtype: DType
 
+    if TYPE_CHECKING:  # what rillet.ops.operators installs
+
+        def _unary(self) -> Any: ...
+        def _binary(self, other: Any) -> Any: ...
+
+        __neg__ = __abs__ = __invert__ = _unary
+        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __matmul__ = _binary
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __rmatmul__ = _binary
+        __and__ = __or__ = __xor__ = __rand__ = __ror__ = __rxor__ = _binary
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
+
     @property
     def shape(self) -> TensorShape:
         raise NotImplementedError
@@ -180,13 +191,16 @@ class EagerTensor(Tensor):
         return round(self.numpy(), digits)
 
     def __format__(self, specification: str) -> str:
-        return format(self.numpy() if self.shape.rank == 0 or specification == "" else self, specification) \
-            if self.shape.rank == 0 else format(str(self), specification)
+        return (
+            format(self.numpy() if self.shape.rank == 0 or specification == "" else self, specification)
+            if self.shape.rank == 0
+            else format(str(self), specification)
+        )
 
     def __iter__(self) -> Iterator[Any]:
         if self.shape.rank == 0:
             raise TypeError("Cannot iterate over a scalar tensor.")
-        return (self[index] for index in range(len(self._array)))  # type: ignore[index]
+        return (self[index] for index in range(len(self._array)))
 
     def __hash__(self) -> int:
         if Equality.elementwise:
@@ -223,7 +237,9 @@ class EagerTensor(Tensor):
         raise NotImplementedError("Tensor.consumers is undefined when eager execution is enabled.")
 
     def eval(self, feed_dict: Any = None, session: Any = None) -> NoReturn:
-        raise NotImplementedError("eval is not supported when eager execution is enabled, is .numpy() what you're looking for?")
+        raise NotImplementedError(
+            "eval is not supported when eager execution is enabled, is .numpy() what you're looking for?"
+        )
 
     def _text(self, is_repr: bool) -> str:
         if not self.dtype.is_numpy_compatible:

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from rillet.config import THREADS
 from rillet.compiler.fuse import Kernel, fuse
+from rillet.config import THREADS
 from rillet.core import dispatch, opdef
 from rillet.core.execution import ExecutionContext
 from rillet.core.function import Function
 from rillet.core.graph import Operation
-from rillet.errors import OpError
 from rillet.engines.reference import ReferenceExecutable, Step, kernel_of, located
+from rillet.errors import OpError
 
 # Blocks of this many elements: a handful of float32 buffers fit a core's level-2 cache.
 BLOCK = 1 << 15
@@ -129,7 +129,9 @@ class BlockwiseExecutable(ReferenceExecutable):
 
     def __init__(self, function: Function, context: ExecutionContext) -> None:
         self._fusible = {
-            id(kernel.operations[0]): kernel for kernel in fuse(function) if kernel.is_fused and not self._feeds_inside(kernel, function)
+            id(kernel.operations[0]): kernel
+            for kernel in fuse(function)
+            if kernel.is_fused and not self._feeds_inside(kernel, function)
         }
         self._later_uses = self._uses(function)
         self._members: set[int] = set()

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rillet import errors
-from rillet.core import dispatch, opdef
+from rillet.core import dispatch, failures, opdef
 from rillet.core.dtypes import DType
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel
 from rillet.core.function import Function, decomposition
@@ -81,7 +80,8 @@ class ReferenceExecutable:
 
     def _add(self, operation: Operation, context: ExecutionContext) -> None:
         outputs = tuple(
-            -1 if id(tensor) in self._given else self._slot(tensor) for tensor in operation.outputs  # -1: it is fed
+            -1 if id(tensor) in self._given else self._slot(tensor)
+            for tensor in operation.outputs  # -1: it is fed
         )
         if not operation.inputs and operation.definition.fold is not None:
             value = operation.definition.fold(operation)
@@ -188,7 +188,7 @@ def located(operation: Operation, inputs: Sequence[Any], error: Exception) -> Op
             EagerTensor(dereference(array), tensor.dtype.base_dtype, tensor.op.site if hasattr(tensor, "op") else None)
             for array, tensor in zip(inputs, operation.inputs, strict=True)
         ]
-        diagnosis = dispatch.diagnosed(operation.definition, tensors, operation.attrs, error, operation)
+        diagnosis = failures.diagnosed(operation.definition, tensors, operation.attrs, error, operation)
         kind, text = type(diagnosis), diagnosis.message
     made = f", made at {operation.location}" if operation.location else ""
     where = f"\n    [[node {operation.name} ({operation.type}){made}]]" if operation.name else ""

@@ -7,6 +7,7 @@ and one op (If, Case, While) runs them.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
+from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import UNKNOWN, TensorShape, as_shape
 from rillet.core.tensor import SymbolicTensor, Tensor, handle_data, set_handle_data
@@ -497,7 +499,7 @@ def _invariants(loop_vars: Any, shape_invariants: Any, initial: Sequence[Any]) -
         else:
             result.append(as_shape(getattr(invariant, "shape", invariant)))
     for tensor, shape in zip(initial, result, strict=True):
-        if not tensor.shape.is_compatible_with(shape) or not tensor.shape.is_subtype_of(shape):
+        if not tensor.shape.is_compatible_with(shape):
             raise ValueError(
                 f"The shape invariant specified for {_label(tensor)} is not compatible with the initial shape of the loop "
                 f"variable. It enters the loop with shape {tensor.shape}, but the specified shape invariant is {shape}."
@@ -525,3 +527,259 @@ def _check_invariant(output: Any, initial: Any, invariant: TensorShape) -> None:
             "iteration. To allow the shape to vary across iterations, use the `shape_invariants` argument of tf.while_loop to "
             "specify a less-specific shape."
         )
+
+
+# ---- case and switch_case -------------------------------------------------------------------------------------------
+
+
+@public(v2=["case"])
+def case(
+    pred_fn_pairs: Any, default: Any = None, exclusive: bool = False, strict: bool = False, name: str = "case"
+) -> Any:
+    """The result of the first function whose predicate is true, else of `default`.
+
+    pred_fn_pairs: a list of (boolean scalar, function without arguments). exclusive: at most one predicate may be true.
+    Raises InvalidArgumentError where no predicate is true and there is no default, TypeError for other arguments.
+    """
+    return _case(cond, pred_fn_pairs, default, exclusive, name)
+
+
+@public(v1=["case"])
+def case_v1(
+    pred_fn_pairs: Any, default: Any = None, exclusive: bool = False, strict: bool = False, name: str = "case"
+) -> Any:
+    """As tf.case; the pairs may be a dict. Unless `strict`, a list or tuple of one is unpacked."""
+    choose = functools.partial(cond_v1, strict=strict)
+    return _case(choose, pred_fn_pairs, default, exclusive, name)
+
+
+def _case(choose: Callable[..., Any], pred_fn_pairs: Any, default: Any, exclusive: bool, name: str) -> Any:
+    pairs = _pairs(pred_fn_pairs, exclusive)
+    if default is not None and not callable(default):
+        raise TypeError("'false_fn' must be callable.")
+    graph = graph_for([pred for pred, _ in pairs])
+    with _named_scope(graph, name):
+        predicates = [pred for pred, _ in pairs]
+        waiting = []
+        if exclusive and graph is not None and len(pairs) > 1:
+            waiting.append(_at_most_one(predicates))
+        if default is None:
+            *pairs, (_, last) = pairs
+            default = functools.partial(_checked_last, predicates, last)
+        action = default
+        for pred, function in reversed(pairs):
+            action = functools.partial(choose, pred, function, action, name="cond")
+        with contextlib.nullcontext() if graph is None else graph.control_dependencies(waiting):
+            return action()
+
+
+def _pairs(pred_fn_pairs: Any, exclusive: bool) -> list[tuple[Any, Any]]:
+    if isinstance(pred_fn_pairs, dict):
+        if not exclusive and context.executing_eagerly() and type(pred_fn_pairs) is dict:
+            raise ValueError(
+                "Unordered dictionaries are not supported for the 'pred_fn_pairs' argument when `exclusive=False` and eager mode "
+                "is enabled."
+            )
+        pairs = [(key.deref() if hasattr(key, "deref") else key, value) for key, value in pred_fn_pairs.items()]
+    elif isinstance(pred_fn_pairs, (list, tuple)):
+        pairs = list(pred_fn_pairs)
+    else:
+        raise TypeError(f"'pred_fn_pairs' must be a list, tuple, or dict. Received: {type(pred_fn_pairs)}")
+    if not pairs:
+        raise ValueError("'pred_fn_pairs' must have at least one pair.")
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"Each entry in 'pred_fn_pairs' must be a 2-tuple. Received {pair}.")
+        if not isinstance(pair[0], Tensor) and not hasattr(pair[0], "__tf_tensor__"):
+            raise TypeError(f"pred must be a Tensor, got: {pair[0]}")
+        if pair[0].dtype.base_dtype is not dtypes.bool:
+            raise TypeError(f"pred must be Tensor of type bool: {pair[0]}")
+        if not callable(pair[1]):
+            raise TypeError(f"fn for pred {pair[0]} must be callable.")
+    return pairs
+
+
+def _at_most_one(predicates: Sequence[Any]) -> Any:
+    stacked = apply_op(REGISTRY["Pack"], (list(predicates),), name="preds_c")
+    numbers = apply_op(REGISTRY["Cast"], (stacked,), {"DstT": dtypes.int32})
+    total = apply_op(REGISTRY["Sum"], (numbers, np.array([0], np.int32)), {"keep_dims": False}, "num_true_conds")
+    within = apply_op(REGISTRY["LessEqual"], (total, 1))
+    text = "Input error: exclusive=True: more than 1 conditions evaluated as True:"
+    return apply_op(REGISTRY["Assert"], (within, [text, stacked]), {"summarize": len(predicates)})
+
+
+def _checked_last(predicates: Sequence[Any], last: Callable[[], Any]) -> Any:
+    """Without a default the last function is called, if its predicate is true."""
+    stacked = apply_op(REGISTRY["Pack"], (list(predicates),))
+    text = "Input error: None of conditions evaluated as True:"
+    check = apply_op(REGISTRY["Assert"], (predicates[-1], [text, stacked]), {"summarize": len(predicates)})
+    graph = context.state().graph
+    with contextlib.nullcontext() if graph is None else graph.control_dependencies([check]):
+        return nest.map_structure(
+            lambda leaf: leaf if graph is None else apply_op(REGISTRY["Identity"], (leaf,)), last(), expand_composites=True
+        )
+
+
+@contextlib.contextmanager
+def _named_scope(graph: Graph | None, name: str) -> Iterator[str | None]:
+    if graph is None:
+        yield None
+    else:
+        with context.use_graph(graph), graph.name_scope(name) as scope:
+            yield scope
+
+
+@public("switch_case")
+def switch_case(branch_index: Any, branch_fns: Any, default: Any = None, name: str = "switch_case") -> Any:
+    """The result of the function with number `branch_index`; of `default` (else of the last one) for other numbers.
+
+    branch_index: an integer scalar. branch_fns: functions without arguments, in order; or pairs or a dict of number and
+        function, the numbers being 0, 1, 2 ...
+    Raises TypeError and ValueError for other arguments.
+    """
+    functions = _numbered_functions(branch_fns)
+    if default is not None:
+        functions.append(default)
+    for function in functions:
+        if not callable(function):
+            raise TypeError(f"fn for index must be callable, not {function!r}")
+    if not isinstance(branch_index, Tensor):
+        raise TypeError(f"'branch_index' must be a Tensor, got {type(branch_index)}")
+    if not branch_index.dtype.is_integer:
+        raise TypeError(f"'branch_index' must be an integer Tensor, got {branch_index.dtype}")
+    graph = graph_for((branch_index,))
+    if graph is None:
+        index = int(branch_index)
+        return functions[index if 0 <= index < len(functions) else -1]()
+    with context.use_graph(graph), graph.name_scope(name), graph.name_scope("indexed_case") as scope:
+        return _indexed_case(graph, branch_index, functions, scope)
+
+
+def _numbered_functions(branch_fns: Any) -> list[Any]:
+    if not branch_fns:
+        raise ValueError("Must provide at least one item in 'branch_fns'")
+    if not isinstance(branch_fns, (dict, list, tuple)):
+        raise TypeError(f"'branch_fns' must be a list, tuple, or dict, got {type(branch_fns)}")
+    entries = list(branch_fns.items()) if isinstance(branch_fns, dict) else list(branch_fns)
+    if all(callable(entry) for entry in entries):
+        return entries
+    for entry in entries:
+        if not isinstance(entry, tuple) or len(entry) != 2:
+            raise TypeError(f"Each entry in 'branch_fns' must be a 2-tuple. Received {entry}.")
+    numbered = dict(entries)
+    if sorted(numbered) != list(range(len(entries))):
+        found = ",".join(str(key) for key in sorted(numbered))
+        raise ValueError(
+            f"branch indices (keys) must form contiguous range of [0 to {len(entries)}) but found {{{found}}}"
+        )
+    return [numbered[key] for key in sorted(numbered)]
+
+
+def _indexed_case(graph: Graph, index: Any, functions: Sequence[Any], scope: str) -> Any:
+    v2 = is_v2(graph)
+    if index.dtype.base_dtype is not dtypes.int32:
+        index = apply_op(REGISTRY["Cast"], (index,), {"DstT": dtypes.int32})
+    branches = [
+        _Branch(body_graph(f"{scope[:-1]}_branch{place}", graph), scope, function, f"branch{place}", True, True)
+        for place, function in enumerate(functions)
+    ]
+    for other in branches[1:]:
+        _check_alike(branches[0], other, True)
+    return _selected(graph, by_value(graph.capture(index)), branches, scope, v2, "Case")
+
+
+# ---- ordering -------------------------------------------------------------------------------------------------------
+
+
+@public("group", v1=["control_flow_ops.group"])
+def group(*inputs: Any, **kwargs: Any) -> Any:
+    """An operation that is finished when all `inputs` (tensors, operations, nests of them) are. Eagerly None.
+
+    name: of the operation. TypeError for an input that is none of these.
+    """
+    name = kwargs.pop("name", None)
+    if kwargs:
+        raise ValueError(f"Unknown keyword arguments: {', '.join(kwargs)}")
+    graph = context.state().graph or graph_for([leaf for leaf in nest.flatten(inputs) if hasattr(leaf, "op")])
+    if graph is None:
+        return None
+    leaves = nest.flatten(inputs, expand_composites=True)
+    for leaf in leaves:
+        if not (isinstance(leaf, (Tensor, Operation)) or hasattr(leaf, "_as_graph_element")):
+            raise TypeError(
+                f"'inputs' should be zero or more (nested) Tensors. Received '{leaf}' with type '{type(leaf)}'."
+            )
+    with context.use_graph(graph):
+        return _group(graph, graph._as_operations(leaves), name or "group_deps")
+
+
+def _group(graph: Graph, operations: Sequence[Operation], name: str) -> Any:
+    """One NoOp; where the operations are on several devices, one for each, and one that waits for those."""
+    by_device: dict[str, list[Operation]] = {}
+    for operation in operations:
+        by_device.setdefault(operation.device, []).append(operation)
+    if len(by_device) <= 1:
+        return _no_op_after(graph, operations, name)
+    with graph.name_scope(name) as scope:
+        parts = []
+        for device in sorted(by_device):
+            with graph.device(device or None):
+                parts.append(_no_op_after(graph, by_device[device], None))
+        return _no_op_after(graph, parts, scope)
+
+
+def _no_op_after(graph: Graph, operations: Sequence[Operation], name: str | None) -> Any:
+    with graph.control_dependencies(operations):
+        return apply_op(REGISTRY["NoOp"], (), name=name)
+
+
+@public("control_flow_ops.with_dependencies")
+def with_dependencies(dependencies: Any, output_tensor: Any, name: str | None = None) -> Any:
+    """`output_tensor`, after the operations `dependencies`."""
+    graph = context.state().graph
+    if graph is None:
+        return output_tensor
+    with graph.control_dependencies(dependencies):
+        return _after(output_tensor, name or "control_dependency")
+
+
+def _after(value: Any, name: str) -> Any:
+    if isinstance(value, IndexedSlices):
+        return IndexedSlices(_after(value.values, name), value.indices, value.dense_shape)
+    return apply_op(REGISTRY["Identity"], (value,), name=name)
+
+
+@public(v2=["tuple"])
+def tuple_v2(tensors: Any, control_inputs: Any = None, name: str | None = None) -> list[Any]:
+    """The tensors, each available only when all are (and `control_inputs` have run). None stays None.
+
+    Raises ValueError where there is no tensor or operation among them.
+    """
+    graph = context.state().graph or graph_for([value for value in tensors if value is not None])
+    if graph is None:
+        return [value if value is None else convert_to_tensor(value) for value in tensors]
+    with context.use_graph(graph), graph.name_scope(name or "tuple"):
+        present = [value for value in tensors if value is not None]
+        if not present:
+            raise ValueError(f"'tensors' must have at least one Tensor. Received: {list(tensors)}.")
+        waits = [value.values if isinstance(value, IndexedSlices) else value for value in present]
+        gate = group(*[_element(value) for value in waits], *(control_inputs or []))
+        return [value if value is None else _gated(graph, gate, value) for value in tensors]
+
+
+def _element(value: Any) -> Any:
+    is_element = isinstance(value, (Tensor, Operation)) or hasattr(value, "_as_graph_element")
+    return value if is_element else convert_to_tensor(value)
+
+
+def _gated(graph: Graph, gate: Operation, value: Any) -> Any:
+    if isinstance(value, Operation):
+        return group(gate, value)
+    with graph.control_dependencies([gate]):
+        return _after(value, "control_dependency")
+
+
+@public(v1=["tuple"])
+def tuple_v1(tensors: Any, name: str | None = None, control_inputs: Any = None) -> list[Any]:
+    """As tf.tuple, with TensorFlow 1's argument order."""
+    return tuple_v2(tensors, control_inputs, name)

@@ -100,7 +100,9 @@ def trace(
         result = python_function(*inner_args, **inner_kwargs)
         result = nest.map_structure(_as_output, result)
         graph.structured_outputs = result
-        graph.outputs = [graph.capture(leaf) for leaf in nest.flatten(result, expand_composites=True) if isinstance(leaf, Tensor)]
+        graph.outputs = [
+            graph.capture(leaf) for leaf in nest.flatten(result, expand_composites=True) if isinstance(leaf, Tensor)
+        ]
     return graph
 
 
@@ -329,7 +331,9 @@ class PolymorphicFunction:
             wanted = nest.flatten(self._input_signature)
             specs = [*wanted, *[None] * (len(flat) - len(wanted))]
         else:
-            specs = [self._named_spec(leaf, name) for leaf, name in zip(flat, self._leaf_names(args, kwargs), strict=True)]
+            specs = [
+                self._named_spec(leaf, name) for leaf, name in zip(flat, self._leaf_names(args, kwargs), strict=True)
+            ]
         graph = trace(self.python_function, args, kwargs, specs, f"__inference_{self._name}")
         return ConcreteFunction(graph, args, kwargs)
 
@@ -409,5 +413,3 @@ def function(
         return PolymorphicFunction(inner, None, input_signature, autograph, jit_compile, reduce_retracing)
 
     return decorate if func is None else decorate(func)
-
-

@@ -36,9 +36,9 @@ for _name, _value in vars(dtypes).items():
     if isinstance(_value, dtypes.DType) and not _name.startswith("_") and _name != "bool_":
         export(_value, _name, f"dtypes.{_name}")
 for _name, _value in vars(errors).items():
-    if isinstance(_value, type) and issubclass(_value, Exception) and _name not in ("ShapeError",):
-        export(_value, f"errors.{_name}")
-    elif isinstance(_value, int) and _name.isupper():
+    if (isinstance(_value, type) and issubclass(_value, Exception) and _name not in ("ShapeError",)) or (
+        isinstance(_value, int) and _name.isupper()
+    ):
         export(_value, f"errors.{_name}")
 export(errors.OpError, v1=["OpError"])
 export(errors.exception_type_from_error_code, v1=["errors.exception_type_from_error_code"])

@@ -35,7 +35,9 @@ def raw_op(definition: OpDef) -> Callable[..., Any]:
 
     def function(*args: Any, name: str | None = None, **kwargs: Any) -> Any:
         if args:
-            raise TypeError(f"{definition.name} only takes keyword args (possible keys: {_keys(definition)}). Please pass these args as kwargs instead.")
+            raise TypeError(
+                f"{definition.name} only takes keyword args (possible keys: {_keys(definition)}). Please pass these args as kwargs instead."
+            )
         signature = definition.signature
         missing = [argument.name for argument in signature.inputs if argument.name not in kwargs]
         if missing:
@@ -43,12 +45,16 @@ def raw_op(definition: OpDef) -> Callable[..., Any]:
         inputs = [kwargs.pop(argument.name) for argument in signature.inputs]
         unknown = [key for key in kwargs if key not in signature.attributes]
         if unknown:
-            raise TypeError(f"{definition.name} got unexpected keyword arguments {unknown}; it takes {_keys(definition)}")
+            raise TypeError(
+                f"{definition.name} got unexpected keyword arguments {unknown}; it takes {_keys(definition)}"
+            )
         attrs = {key: _attribute_value(signature.attributes[key], value) for key, value in kwargs.items()}
         return apply_op(definition, inputs, attrs, name)
 
     function.__name__ = function.__qualname__ = definition.name
-    function.__doc__ = f"{definition.name}({definition.signature_text}), attributes: {definition.attributes_text or 'none'}."
+    function.__doc__ = (
+        f"{definition.name}({definition.signature_text}), attributes: {definition.attributes_text or 'none'}."
+    )
     return function
 
 

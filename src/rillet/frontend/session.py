@@ -11,7 +11,7 @@ import numpy as np
 
 from rillet.compiler.fuse import Plan, plan
 from rillet.core import context, dtypes, nest
-from rillet.core.execution import ExecutionContext, Executable, VariableState, eager_context
+from rillet.core.execution import Executable, ExecutionContext, VariableState, eager_context
 from rillet.core.export import public
 from rillet.core.function import Function
 from rillet.core.graph import Graph, Operation
@@ -64,7 +64,9 @@ Graph.evaluator = staticmethod(_evaluate)
 class _Request:
     """One (fetches, feeds) signature, compiled: how to check the feeds, run, and put the results in place."""
 
-    def __init__(self, session: BaseSession, fetches: Any, feeds: Sequence[SymbolicTensor], compile: bool = True) -> None:
+    def __init__(
+        self, session: BaseSession, fetches: Any, feeds: Sequence[SymbolicTensor], compile: bool = True
+    ) -> None:
         self.kept = fetches  # cache keys are ids: what they name stays alive
         self.feeds = list(feeds)
         self.leaves: list[Any] = []
@@ -150,7 +152,7 @@ def _owned_by_caller(value: Any) -> Any:
 class BaseSession:
     def __init__(self, target: str = "", graph: Graph | None = None, config: Any = None) -> None:
         if graph is not None and not isinstance(graph, Graph):
-            raise TypeError(f"Argument `graph` must be a tf.Graph, but got \"{type(graph).__name__}\"")
+            raise TypeError(f'Argument `graph` must be a tf.Graph, but got "{type(graph).__name__}"')
         self._graph = graph or context.get_default_graph()
         self._target = target
         self._config = config
@@ -219,7 +221,11 @@ class BaseSession:
         components = getattr(key, "_flatten_components", None)
         if components is not None:
             parts = value._flatten_components() if hasattr(value, "_flatten_components") else list(value)
-            return [pair for part, element in zip(components(), parts, strict=True) for pair in self._feed_pairs(part, element)]
+            return [
+                pair
+                for part, element in zip(components(), parts, strict=True)
+                for pair in self._feed_pairs(part, element)
+            ]
         try:
             tensor = self._graph.as_graph_element(key, allow_operation=False)
         except Exception as error:
@@ -228,7 +234,9 @@ class BaseSession:
             raise ValueError(f"Tensor {tensor.name} may not be fed.")
         return [(tensor, value)]
 
-    def make_callable(self, fetches: Any, feed_list: Sequence[Any] | None = None, accept_options: bool = False) -> Callable[..., Any]:
+    def make_callable(
+        self, fetches: Any, feed_list: Sequence[Any] | None = None, accept_options: bool = False
+    ) -> Callable[..., Any]:
         """A function of the values of `feed_list` that returns the values of `fetches`: run() with its work done once."""
         self._check_open()
         tensors = [self._graph.as_graph_element(key, allow_operation=False) for key in feed_list or []]
@@ -238,7 +246,9 @@ class BaseSession:
             if self._closed:
                 raise RuntimeError("Attempted to use a closed Session.")
             if len(values) != len(tensors):
-                raise ValueError(f"this callable takes {len(tensors)} values ({[t.name for t in tensors]}), not {len(values)}")
+                raise ValueError(
+                    f"this callable takes {len(tensors)} values ({[t.name for t in tensors]}), not {len(values)}"
+                )
             return request.run([feed_array(tensor, value) for tensor, value in zip(tensors, values, strict=True)])
 
         return call
@@ -334,7 +344,9 @@ def feed_array(tensor: SymbolicTensor, value: Any) -> Any:
 
 
 def _fits(shape: tuple[int, ...], known: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(known) and all(want is None or have == want for have, want in zip(shape, known, strict=True))
+    return len(shape) == len(known) and all(
+        want is None or have == want for have, want in zip(shape, known, strict=True)
+    )
 
 
 class _PartialRun:

@@ -13,8 +13,8 @@ from rillet.core.export import public
 from rillet.core.graph import Graph
 from rillet.core.opdef import REGISTRY
 from rillet.frontend.collections import GraphKeys, get_collection
-from rillet.frontend.control import group
-from rillet.frontend.variable import Variable
+from rillet.frontend.control import cond_v1, group
+from rillet.frontend.variable import Variable, VariableDefaults
 from rillet.frontend.variable_updates import batch_coordinates
 from rillet.ops.indexing import boolean_mask
 
@@ -58,6 +58,14 @@ def moving_average_variables(scope: str | None = None) -> list[Any]:
 
 
 # ---- initialisation -------------------------------------------------------------------------------------------------
+
+
+def _initialized_value(variable: Any) -> Any:
+    with context.use_graph(variable.graph):
+        return cond_v1(variable.is_initialized(), variable.read_value, lambda: variable.initial_value)
+
+
+VariableDefaults.initialized_value = staticmethod(_initialized_value)
 
 
 @public(v1=["variables_initializer", "initializers.variables"])

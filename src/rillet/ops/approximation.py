@@ -39,7 +39,7 @@ class Fit:
         coefficients = (2 / self._terms) * (cosines @ values)
         coefficients[0] /= 2
         significant = np.flatnonzero(np.abs(coefficients) > self._accuracy * np.abs(coefficients).max())
-        return coefficients[: significant[-1] + 1].tolist()  # type: ignore[no-any-return]
+        return coefficients[: significant[-1] + 1].tolist()
 
     def __call__(self, x: Any) -> Any:
         """The series at `x`, by Clenshaw's recurrence."""

@@ -157,9 +157,10 @@ def matrix_transpose(a: Any, name: str = "matrix_transpose", conjugate: bool = F
         a = convert_to_tensor(a, name="a")
         known = a.shape.rank
         if known is None:
-            first = apply_op(REGISTRY["Range"], (0, rank(a) - 2, 1), name="range")
-            last = stack([rank(a) - 1, rank(a) - 2])
-            return transpose(a, apply_op(REGISTRY["ConcatV2"], ([first, last], 0), name="concat"), conjugate)
+            count = rank(a)
+            first = apply_op(REGISTRY["Range"], (0, count - 2, 1))
+            perm = apply_op(REGISTRY["ConcatV2"], ([first, [count - 1, count - 2]], 0), name="concat")
+            return transpose(a, perm, conjugate)
         if known < 2:
             raise ValueError(
                 f"Argument `a` should be a (batch) matrix with rank >= 2.  Received `a` = {a} with shape: {a.shape}"
@@ -255,14 +256,13 @@ def _reverse_sequence_shape(op: Operation) -> TensorShape:
                 f"{label} must be < input rank: {axis} vs. {count}",
                 f"{label} must be < input rank ( {axis} vs. {count})",
             )
-    if lengths.dimensions and None not in (lengths.dimensions[0], shape.dimensions[batch]):
-        if lengths.dimensions[0] != shape.dimensions[batch]:
-            raise ShapeError(
-                f"Dimensions must be equal, but are {shape.dimensions[batch]} and {lengths.dimensions[0]}: one length for "
-                "each batch entry.",
-                f"Length of seq_lengths != input.dims({batch}), ({lengths.dimensions[0]} vs. {shape.dimensions[batch]})",
-                {0: [batch], 1: [0]},
-            )
+    size, given = shape.dimensions[batch], lengths.dimensions[0] if lengths.dimensions else None
+    if None not in (size, given) and size != given:
+        raise ShapeError(
+            f"Dimensions must be equal, but are {size} and {given}: one length for each batch entry.",
+            f"Length of seq_lengths != input.dims({batch}), ({given} vs. {size})",
+            {0: [batch], 1: [0]},
+        )
     return shape
 
 

@@ -29,7 +29,7 @@ invert = unary(
 
 
 def _clamped(shift: Callable[..., Any]) -> Callable[..., Any]:
-    """A shift by less than nothing, or by more bits than there are, shifts by the nearest number of bits that is defined."""
+    """A shift by less than nothing, or by more bits than there are, is one by the nearest number that is defined."""
 
     def kernel(x: Any, y: Any) -> Any:
         return shift(x, np.clip(y, 0, 8 * x.dtype.itemsize - 1))

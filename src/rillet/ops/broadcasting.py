@@ -24,8 +24,11 @@ GradientRule = Callable[[Operation, Any], list[Any]]
 
 
 def broadcast_gradient(partials: Partials) -> GradientRule:
-    """The gradient rule of a binary op. `partials(op, dz)` gives dz times the partial derivative for x and for y, of the
-    broadcast shape (None where nothing flows); for complex inputs the derivatives are conjugated."""
+    """The gradient rule of a binary op.
+
+    partials(op, dz): dz times the partial derivative for x, and for y, of the broadcast shape; None where nothing
+        flows. For complex inputs the derivatives are conjugated.
+    """
 
     def rule(op: Operation, dz: Any) -> list[Any]:
         return unbroadcast(op.inputs, partials(op, dz))

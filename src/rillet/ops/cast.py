@@ -66,7 +66,7 @@ def _cast_gradient(op: Operation, dy: Any) -> Any:
 
 CAST = define(
     "Cast", "x: SrcT -> y: DstT", "SrcT: type, DstT: type, Truncate: bool = False",
-    reference=_cast_kernel, shape=same_shape, gradient=_cast_gradient,
+    reference=_cast_kernel, shape=same_shape, gradient=_cast_gradient, elementwise=True,
     shape_value=lambda op: constant_value_as_shape(op.inputs[0]),
 )  # fmt: skip
 

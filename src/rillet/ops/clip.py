@@ -19,7 +19,7 @@ from rillet.ops.broadcasting import unbroadcast
 from rillet.ops.cast import cast
 from rillet.ops.constants import identity
 from rillet.ops.creation import ones_like_v1 as ones_like
-from rillet.ops.elementwise import constant_like, maximum, minimum, multiply, rsqrt, sqrt
+from rillet.ops.elementwise import constant_like, maximum, minimum, rsqrt, sqrt
 from rillet.ops.reduce import reduce_sum
 from rillet.ops.scope import scope
 from rillet.ops.shape import rank, size
@@ -35,7 +35,7 @@ def _clip_shape(op: Operation) -> TensorShape:
             found, wanted = format_shape(bound.shape.dimensions), format_shape(shape.dimensions)
             name = op.definition.signature.inputs[index].name
             message = f"{name} must be a scalar or have the shape of t: {found} vs. {wanted}"
-            raise ShapeError(message, message, {0: range(shape.rank), index: range(bound.shape.rank)})
+            raise ShapeError(message, message, {0: range(shape.rank or 0), index: range(bound.shape.rank or 0)})
     return shape
 
 
@@ -90,10 +90,12 @@ def _repack(original: Any, values: Any) -> Any:
 
 @public("clip_by_norm")
 def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None, name: str | None = None) -> Any:
-    """`t` (a tensor or IndexedSlices), scaled down where its L2 norm over `axes` (None: all) exceeds `clip_norm` >= 0."""
+    """`t` (a tensor or IndexedSlices), scaled down where its L2 norm over `axes` (None: all) exceeds
+    `clip_norm` (below 0, that counts as 0)."""
     values = t.values if isinstance(t, IndexedSlices) else t
     with scope(name or "clip_by_norm", values, clip_norm) as full_name:
         values = convert_to_tensor(values, name="t")
+        clip_norm = maximum(clip_norm, 0.0) if isinstance(clip_norm, Tensor) else max(clip_norm, 0)
         total = reduce_sum(values * values, axes, keepdims=True)
         is_positive = total > 0
         norm = sqrt(_select(is_positive, total, ones_like(total)))
@@ -128,7 +130,7 @@ def global_norm(t_list: Sequence[Any], name: str | None = None) -> Any:
     with scope(name or "global_norm", *values):
         tensors = [convert_to_tensor(value, name=f"t_{i}") for i, value in enumerate(values) if value is not None]
         halves = [apply_op(REGISTRY["L2Loss"], (tensor,)) for tensor in tensors]
-        total = reduce_sum(apply_op(REGISTRY["Pack"], (halves,), {"axis": 0}, "stack"), None)
+        total = reduce_sum(apply_op(REGISTRY["Pack"], (halves,), {"axis": 0}, "stack") if halves else [])
         return sqrt(total * constant_like(2.0, total), "global_norm")
 
 

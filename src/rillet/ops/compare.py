@@ -50,19 +50,13 @@ def _equality_kernel(compare: Any, otherwise: bool) -> Callable[..., Any]:
 
 
 def _equality_shape(op: Operation) -> TensorShape:
+    if op.attrs["incompatible_shape_error"]:
+        return broadcast_shapes(op)
     try:
         shape = broadcast_shapes(op)
     except ShapeError:
-        if op.attrs["incompatible_shape_error"]:
-            raise
         return TensorShape(())
-    if (
-        op.attrs["incompatible_shape_error"]
-        or op.inputs[0].shape.is_fully_defined()
-        and op.inputs[1].shape.is_fully_defined()
-    ):
-        return shape
-    return UNKNOWN
+    return shape if all(tensor.shape.is_fully_defined() for tensor in op.inputs) else UNKNOWN
 
 
 def _equality(op_type: str, kernel: Any) -> Any:

@@ -158,9 +158,7 @@ def placeholder_with_default(input: Any, shape: Any, name: str | None = None) ->
 
 
 def _refuse_gradient(op: Operation, dy: Any) -> Any:
-    message = op.attrs["message"]
-    reason = message.decode() if isinstance(message, bytes) else message
-    raise LookupError(f"Gradient explicitly disabled. Reason: {reason}")
+    raise LookupError(f"Gradient explicitly disabled. Reason: {op.attrs['message']!r}")
 
 
 IDENTITY = define(
@@ -180,21 +178,21 @@ STOP_GRADIENT = define(
     "StopGradient", "input: T -> output: T", "T: type",
     reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT,
 )  # fmt: skip
-PREVENT_GRADIENT = define(
+define(
+    "DeepCopy", "x: T -> y: T", "T: type",
+    reference=lambda value: np.array(value), shape=same_shape, gradient=NO_GRADIENT, is_stateful=True,
+)  # fmt: skip
+define(
     "PreventGradient", "input: T -> output: T", "T: type, message: string = ''",
-    reference=lambda value: value, shape=same_shape, gradient=_refuse_gradient,
+    reference=lambda value: value, shape=same_shape, gradient=_refuse_gradient, elementwise=True,
 )  # fmt: skip
 define(
     "GuaranteeConst", "input: T -> output: T", "T: type",
     reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 define(
-    "DeepCopy", "x: T -> y: T", "T: type",
-    reference=lambda value: np.array(value), shape=same_shape, gradient=NO_GRADIENT, is_stateful=True,
-)  # fmt: skip
-define(
     "Snapshot", "input: T -> output: T", "T: type",
-    reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT,
+    reference=lambda value: value, shape=same_shape, gradient=NO_GRADIENT, elementwise=True,
 )  # fmt: skip
 NO_OP = define("NoOp", "->", reference=lambda: (), shape=lambda op: [], gradient=NO_GRADIENT)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,25 +64,86 @@ def _spelled_out(labels: tuple[str, ...], rank: int) -> tuple[Label, ...]:
 # ---- the kernel -----------------------------------------------------------------------------------------------------
 
 
-def _einsum_kernel(*arrays: Any, equation: str) -> Any:
+@dataclass(frozen=True)
+class _Operand:
+    """What is done to one input: `strided` takes its diagonal (shape, and which strides are added), `summed` are axes that
+    are summed away, then the axes are put in `order` and joined to `shape`."""
+
+    strided: tuple[tuple[int, ...], tuple[tuple[int, ...], ...]] | None
+    squeezed: tuple[int, ...]
+    summed: tuple[int, ...]
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, array: Any) -> Any:
+        if self.strided is not None:
+            array = _diagonal(array, *self.strided)
+        if self.squeezed:
+            array = array.squeeze(self.squeezed)
+        if self.summed:
+            array = np.add.reduce(array, self.summed, array.dtype)
+        return array.transpose(self.order).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How an equation is worked out on arrays of certain shapes: one batch of matrix products, or an elementwise one."""
+
+    operands: tuple[_Operand, ...]
+    is_contraction: bool
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    scattered: tuple[tuple[int, ...], tuple[tuple[int, ...], ...]] | None  # zeros of a shape, whose diagonal is the result
+
+
+def _einsum_kernel(*arrays: Any, equation: Any) -> Any:
+    plan = _plan(_text(equation), tuple(array.shape for array in arrays))
+    values = [operand(wide(array)) for operand, array in zip(plan.operands, arrays)]
+    if len(values) == 1:
+        value = values[0]
+    elif plan.is_contraction:
+        value = np.matmul(*values)
+    else:
+        value = np.multiply(*values)
+    value = value.reshape(plan.shape).transpose(plan.order)
+    if plan.scattered is None:
+        return value
+    full, steps = plan.scattered
+    result = np.zeros(full, value.dtype)
+    _diagonal(result, value.shape, steps)[...] = value
+    return result
+
+
+def _diagonal(array: Any, shape: tuple[int, ...], steps: tuple[tuple[int, ...], ...]) -> Any:
+    """A view of `shape` in which a step along an axis is one along several axes of the array at once."""
+    strides = [sum(array.strides[axis] for axis in axes) for axes in steps]
+    return np.lib.stride_tricks.as_strided(array, shape, strides)
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
     inputs, output = parse(equation)
-    if len(inputs) != len(arrays) or len(arrays) > 2:
-        raise ValueError(f"Expected {len(inputs)} inputs for equation {equation}, and at most 2, but got {len(arrays)}")
-    spelled = [_checked_labels(labels, array.ndim, index) for index, (labels, array) in enumerate(zip(inputs, arrays))]
-    sizes = _common_sizes(arrays, spelled)
+    if len(inputs) != len(shapes) or len(shapes) > 2:
+        raise ValueError(f"Expected {len(inputs)} inputs for equation {equation}, and at most 2, but got {len(shapes)}")
+    spelled = [_checked_labels(labels, len(shape), index) for index, (labels, shape) in enumerate(zip(inputs, shapes))]
+    sizes = _common_sizes(shapes, spelled)
     ellipsis_rank = -min((label for label in sizes if isinstance(label, int)), default=0)
     if ellipsis_rank and ELLIPSIS not in output:
         raise ValueError(_NO_ELLIPSIS.format(ellipsis_rank))
     wanted = _spelled_out(output, len(output) - 1 + ellipsis_rank)
     kept = tuple(dict.fromkeys(wanted))
-    operands = [_simplified(array, labels, sizes) for array, labels in zip(map(wide, arrays), spelled)]
-    if len(operands) == 1:
-        value, labels = _summed(*operands[0], keep=set(kept))
-        value = _arranged(value, labels, kept)
-    else:
-        value = _contracted(*operands, kept)
-    value = np.broadcast_to(value, [sizes[label] for label in kept])
-    return value if kept == wanted else _on_diagonal(value, kept, wanted)
+    present = [_present(labels, shape, sizes) for labels, shape in zip(spelled, shapes)]
+    needed = [{*kept, *(label for other in present if other is not labels for label in other)} for labels in present]
+    left = [tuple(label for label in labels if label in keep) for labels, keep in zip(present, needed)]
+    groups, result = _arrangement(left, kept)
+    operands = tuple(
+        _operand(labels, shape, sizes, unique, remaining, joined)
+        for labels, shape, unique, remaining, joined in zip(spelled, shapes, present, left, groups)
+    )
+    order = tuple(result.index(label) for label in kept)
+    scattered = None if kept == wanted else (tuple(sizes[label] for label in wanted), _steps(wanted, kept))
+    is_contraction = len(left) == 2 and any(label not in kept for label in left[0])
+    return _Plan(operands, is_contraction, tuple(sizes[label] for label in result), order, scattered)
 
 
 _NO_ELLIPSIS = (
@@ -95,11 +158,11 @@ def _checked_labels(labels: tuple[str, ...], rank: int, index: int) -> tuple[Lab
     return _spelled_out(labels, rank)
 
 
-def _common_sizes(arrays: Sequence[Any], spelled: Sequence[tuple[Label, ...]]) -> dict[Label, int]:
+def _common_sizes(shapes: Sequence[tuple[int, ...]], spelled: Sequence[tuple[Label, ...]]) -> dict[Label, int]:
     """The size of each label. ValueError where two differ; those of an ellipsis are broadcast."""
     sizes: dict[Label, int] = {}
-    for array, labels in zip(arrays, spelled):
-        for label, size in zip(labels, array.shape):
+    for dimensions, labels in zip(shapes, spelled):
+        for label, size in zip(labels, dimensions):
             known = sizes.setdefault(label, size)
             if known != size:
                 if isinstance(label, str) or 1 not in (known, size):
@@ -108,65 +171,52 @@ def _common_sizes(arrays: Sequence[Any], spelled: Sequence[tuple[Label, ...]]) -
     return sizes
 
 
-def _simplified(array: Any, labels: tuple[Label, ...], sizes: dict[Label, int]) -> tuple[Any, tuple[Label, ...]]:
-    """The array with each label once (its diagonal), without the axes that broadcasting repeats."""
-    unique = tuple(dict.fromkeys(labels))
-    if unique != labels:
-        array = _diagonal(array, labels, unique)
-    repeated = tuple(axis for axis, label in enumerate(unique) if array.shape[axis] != sizes[label])
-    if repeated:
-        array = np.squeeze(array, repeated)
-    return array, tuple(label for axis, label in enumerate(unique) if axis not in repeated)
+def _present(labels: tuple[Label, ...], shape: tuple[int, ...], sizes: dict[Label, int]) -> tuple[Label, ...]:
+    """Each label once, without those along which broadcasting repeats the input."""
+    repeated = {label for label, size in zip(labels, shape) if size != sizes[label]}
+    return tuple(label for label in dict.fromkeys(labels) if label not in repeated)
 
 
-def _diagonal(array: Any, labels: tuple[Label, ...], unique: tuple[Label, ...]) -> Any:
-    """A view of the elements whose indices agree where their labels do."""
-    shape = [array.shape[labels.index(label)] for label in unique]
-    strides = [sum(step for step, other in zip(array.strides, labels) if other == label) for label in unique]
-    return np.lib.stride_tricks.as_strided(array, shape, strides)
+Groups = tuple[tuple[Label, ...], ...]  # labels whose axes are joined to one
 
 
-def _on_diagonal(value: Any, unique: tuple[Label, ...], labels: tuple[Label, ...]) -> Any:
-    """Zeros, with `value` where indices of equal labels agree."""
-    result = np.zeros([value.shape[unique.index(label)] for label in labels], value.dtype)
-    _diagonal(result, labels, unique)[...] = value
-    return result
-
-
-def _summed(array: Any, labels: tuple[Label, ...], keep: set[Label]) -> tuple[Any, tuple[Label, ...]]:
-    """The array, summed over the labels that are not in `keep`."""
-    axes = tuple(axis for axis, label in enumerate(labels) if label not in keep)
-    if axes:
-        array = np.add.reduce(array, axes, array.dtype)
-    return array, tuple(label for label in labels if label in keep)
-
-
-def _arranged(array: Any, labels: tuple[Label, ...], wanted: tuple[Label, ...]) -> Any:
-    """The axes in the order of `wanted`, with axes of size 1 for what `labels` lacks."""
-    array = np.transpose(array, [labels.index(label) for label in wanted if label in labels])
-    missing = [axis for axis, label in enumerate(wanted) if label not in labels]
-    return np.expand_dims(array, missing) if missing else array
-
-
-def _contracted(
-    left: tuple[Any, tuple[Label, ...]], right: tuple[Any, tuple[Label, ...]], kept: tuple[Label, ...]
-) -> Any:
-    """The product of two operands, summed over what is not in `kept`: one batch of matrix products."""
-    x, x_labels = _summed(*left, keep={*kept, *right[1]})
-    y, y_labels = _summed(*right, keep={*kept, *left[1]})
-    batch = tuple(label for label in x_labels if label in y_labels and label in kept)
-    inner = tuple(label for label in x_labels if label in y_labels and label not in kept)
+def _arrangement(left: Sequence[tuple[Label, ...]], kept: tuple[Label, ...]) -> tuple[list[Groups], tuple[Label, ...]]:
+    """How the axes of the inputs are joined, and the labels of the product."""
+    if len(left) == 1:
+        return [tuple((label,) for label in left[0])], left[0]
+    x, y = left
+    inner = tuple(label for label in x if label not in kept)
     if not inner:
-        return _arranged(x, x_labels, kept) * _arranged(y, y_labels, kept)
-    rows = tuple(label for label in x_labels if label not in y_labels)
-    columns = tuple(label for label in y_labels if label not in x_labels)
-    x, y = _arranged(x, x_labels, (*batch, *rows, *inner)), _arranged(y, y_labels, (*batch, *inner, *columns))
-    sizes = x.shape[: len(batch)], x.shape[len(batch) : len(batch) + len(rows)], y.shape[len(batch) + len(inner) :]
-    depth = int(np.prod(x.shape[len(batch) + len(rows) :]))
-    x = x.reshape((*sizes[0], int(np.prod(sizes[1])), depth))
-    y = y.reshape((*sizes[0], depth, int(np.prod(sizes[2]))))
-    product = np.matmul(x, y).reshape((*sizes[0], *sizes[1], *sizes[2]))
-    return _arranged(product, (*batch, *rows, *columns), kept)
+        return [tuple((label,) if label in labels else () for label in kept) for labels in left], kept
+    batch = tuple(label for label in x if label in y and label in kept)
+    rows = tuple(label for label in x if label not in y)
+    columns = tuple(label for label in y if label not in x)
+    alone = tuple((label,) for label in batch)
+    return [(*alone, rows, inner), (*alone, inner, columns)], (*batch, *rows, *columns)
+
+
+def _operand(
+    labels: tuple[Label, ...],
+    shape: tuple[int, ...],
+    sizes: dict[Label, int],
+    present: tuple[Label, ...],
+    left: tuple[Label, ...],
+    joined: Groups,
+) -> _Operand:
+    unique = tuple(dict.fromkeys(labels))
+    strided = None
+    if unique != labels:
+        strided = (tuple(shape[labels.index(label)] for label in unique), _steps(labels, unique))
+    squeezed = tuple(axis for axis, label in enumerate(unique) if label not in present)
+    summed = tuple(axis for axis, label in enumerate(present) if label not in left)
+    order = tuple(left.index(label) for group in joined for label in group)
+    full = tuple(math.prod(sizes[label] for label in group) for group in joined)
+    return _Operand(strided, squeezed, summed, order, full)
+
+
+def _steps(labels: tuple[Label, ...], unique: tuple[Label, ...]) -> tuple[tuple[int, ...], ...]:
+    """For each of `unique` the axes that it labels."""
+    return tuple(tuple(axis for axis, other in enumerate(labels) if other == label) for label in unique)
 
 
 # ---- static inference -----------------------------------------------------------------------------------------------
@@ -251,6 +301,9 @@ def _merge_size(
 
 def _einsum_gradient(op: Operation, dy: Any) -> list[Any]:
     inputs, output = parse(_text(op.attrs["equation"]))
+    if not isinstance(dy, EagerTensor):
+        for tensor in op.inputs:
+            shape(tensor)  # TensorFlow asks for the shapes, needed or not; how many nodes there are decides random seeds
     gradients = []
     for index, labels in enumerate(inputs):
         others = [(inputs[i], conj(op.inputs[i])) for i in range(len(inputs)) if i != index]

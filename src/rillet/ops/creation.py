@@ -95,9 +95,9 @@ def _filled(shape: Any, dtype: Any, value: int, name: str) -> Any:
             np.full(known, element, wanted.numpy_dtype) if value else np.zeros(known, wanted.numpy_dtype), wanted
         )
     with scope(name, shape) as full_name:
-        if known is not None and not isinstance(shape, (int, np.integer, Dimension, Tensor)):
-            if size_of(known) < _LARGEST_CONSTANT:
-                return constant_in(graph_for((shape,)), np.full(known, element, wanted.numpy_dtype), wanted, full_name)
+        is_list = known is not None and not isinstance(shape, (int, np.integer, Dimension, Tensor))
+        if is_list and size_of(known or ()) < _LARGEST_CONSTANT:
+            return constant_in(graph_for((shape,)), np.full(known or (), element, wanted.numpy_dtype), wanted, full_name)
         dims = _as_vector(shape)
         return apply_op(FILL, (dims, convert_to_tensor(element, wanted, name="Const")), name=full_name)
 
@@ -284,16 +284,10 @@ def _eye(num_rows: Any, num_columns: Any, batch_shape: Any, dtype: Any) -> Any:
         whole = None if is_square else _joined(batch, [num_rows, columns])
     ones_vector = ones(diagonal, dtype)
     if is_square:
-        fill_value = convert_to_tensor(
-            0 if dtypes.as_dtype(dtype) is not dtypes.bool else False, dtype, name="padding_value"
-        )
-        return _matrix_diag(ones_vector, fill_value)
+        padding = False if ones_vector.dtype is dtypes.bool else 0
+        return apply_op(REGISTRY["MatrixDiagV3"], (ones_vector, 0, -1, -1, padding), name="diag")
     return apply_op(REGISTRY["MatrixSetDiagV3"], (zeros(whole, dtype), ones_vector, 0), name="set_diag")
 
 
 def _joined(first: Any, second: Any) -> Any:
     return apply_op(REGISTRY["ConcatV2"], ([first, second], 0), name="concat")
-
-
-def _matrix_diag(diagonal: Any, fill_value: Any) -> Any:
-    return apply_op(REGISTRY["MatrixDiagV3"], (diagonal, 0, -1, -1, fill_value), name="diag")

@@ -15,6 +15,7 @@ from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.elementwise import conj, exp, log
+from rillet.ops.families import eager_axes
 from rillet.ops.precision import wide
 
 Scan = Callable[[Any, int], Any]
@@ -125,7 +126,7 @@ def _scan(op_type: str, kernel: Any, types: str, gradient: Any, doc: str) -> Cal
     def function(
         x: Any, axis: Any = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None
     ) -> Any:
-        return apply_op(definition, (x, axis), {"exclusive": exclusive, "reverse": reverse}, name)
+        return apply_op(definition, (x, eager_axes(axis)), {"exclusive": exclusive, "reverse": reverse}, name)
 
     function.__doc__ = (
         f"{doc} along `axis`: element i is that of the first i elements (exclusive) or i + 1 elements; reverse: of the last.\n\n"

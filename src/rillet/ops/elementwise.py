@@ -17,7 +17,7 @@ from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
-from rillet.core.opdef import REGISTRY, define
+from rillet.core.opdef import REGISTRY, OpDef, define
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import Tensor
 from rillet.errors import ShapeError, format_shape
@@ -28,6 +28,8 @@ from rillet.ops.creation import ones_like_v1 as ones_like
 from rillet.ops.creation import zeros_like_v1 as zeros_like
 from rillet.ops.families import binary, broadcast_shapes, same_shape, unary
 from rillet.ops.scope import scope
+
+Function = Callable[..., Any]
 
 # What TensorFlow's kernels take, where it is none of the groups of opdef.TYPE_GROUPS.
 SIGNED = "{bfloat16, float16, float32, float64, int8, int16, int32, int64}"
@@ -92,7 +94,23 @@ ANGLE = define(
     "Angle", "input: T -> output: Tout", _PART, reference=np.angle, shape=same_shape, elementwise=True,
     gradient=_angle_gradient,
 )  # fmt: skip
-COMPLEX_ABS = define(
+COMPLEX_SIGN = define(
+    "Sign", "x: T -> y: T", f"T: {SIGNED_OR_COMPLEX}", reference=np.sign, shape=same_shape, elementwise=True,
+    gradient=lambda op, dy: zeros_like(op.inputs[0]),
+)  # fmt: skip
+
+
+@public("sign", "math.sign")
+def sign(x: Any, name: str | None = None) -> Any:
+    """-1, 0 or 1 for each real element; x / abs(x) (0 at 0) for complex ones."""
+    x = convert_to_tensor(x)
+    if not x.dtype.is_complex:
+        return apply_op(SIGN, (x,), name=name)
+    modulus = apply_op(COMPLEX_ABS, (x,), {"Tout": x.dtype.real_dtype})
+    return apply_op(DIVIDE_NO_NAN, (x, cast(modulus, x.dtype)), name=name)
+
+
+ABS = define(
     "ComplexAbs", "x: T -> y: Tout", _PART, reference=np.abs, shape=same_shape, elementwise=True,
     gradient=lambda op, dy: divide_no_nan(_as_complex(dy) * op.inputs[0], _as_complex(op.outputs[0])),
 )  # fmt: skip
@@ -194,15 +212,8 @@ def add(x: Any, y: Any, name: str | None = None) -> Any:
         return add_v2(x, y, name or "Add")
     with scope(name or "Add", x, y) as full_name:
         x = convert_to_tensor(x, name="x")
-        y = _converted_like(x, y)
+        y = convert_to_tensor(y, name="y", dtype_hint=x.dtype.base_dtype)
         return apply_op(ADD if x.dtype is dtypes.string else REGISTRY["AddV2"], (x, y), name=full_name)
-
-
-def _converted_like(x: Any, y: Any) -> Any:
-    """`y` as a tensor, of x's dtype where it has none of its own. (Arrays and bools are cast, as TensorFlow does.)"""
-    if isinstance(y, bool) or (isinstance(y, (np.ndarray, np.generic)) and y.dtype.kind not in "SUO"):
-        return convert_to_tensor(y, x.dtype.base_dtype, "y")
-    return convert_to_tensor(y, name="y", dtype_hint=x.dtype.base_dtype)
 
 
 subtract = binary("Sub", np.subtract, "numeric", _subtract_gradient, names=["subtract", "math.subtract"], v1=["sub"])
@@ -375,7 +386,7 @@ def truediv(x: Any, y: Any, name: str | None = None) -> Any:
     """
     with scope(name or "truediv", x, y) as full_name:
         x = convert_to_tensor(x, name="x")
-        y = _converted_like(x, y)
+        y = convert_to_tensor(y, name="y", dtype_hint=x.dtype.base_dtype)
         return real_div(*_as_quotient(x, y), full_name)
 
 
@@ -451,10 +462,6 @@ ABS = define(
     "Abs", "x: T -> y: T", f"T: {SIGNED}", reference=np.abs, shape=same_shape, elementwise=True,
     gradient=lambda op, dy: dy * sign(op.inputs[0]),
 )  # fmt: skip
-SIGN = define(
-    "Sign", "x: T -> y: T", f"T: {SIGNED_OR_COMPLEX}", reference=np.sign, shape=same_shape, elementwise=True,
-    gradient=lambda op, dy: zeros_like(op.inputs[0]),
-)  # fmt: skip
 
 
 @public("abs", "math.abs")
@@ -467,16 +474,6 @@ def abs(x: Any, name: str | None = None) -> Any:
         if x.dtype.is_complex:
             return apply_op(COMPLEX_ABS, (x,), {"Tout": x.dtype.real_dtype}, full_name)
         return apply_op(ABS, (x,), name=full_name)
-
-
-@public("sign", "math.sign")
-def sign(x: Any, name: str | None = None) -> Any:
-    """-1, 0 or 1 for each real element; x / abs(x) (0 at 0) for complex ones."""
-    x = convert_to_tensor(x)
-    if not x.dtype.is_complex:
-        return apply_op(SIGN, (x,), name=name)
-    modulus = apply_op(COMPLEX_ABS, (x,), {"Tout": x.dtype.real_dtype})
-    return apply_op(DIVIDE_NO_NAN, (x, cast(modulus, x.dtype)), name=name)
 
 
 floor = unary("Floor", np.floor, "floating", lambda op, dy: None, names=["floor", "math.floor"])
@@ -493,7 +490,7 @@ ROUND = define(
 
 @public("round", "math.round")
 def round(x: Any, name: str | None = None) -> Any:
-    """The nearest integer to each element, in x's dtype; halves go to the even one. Integers are returned as they are."""
+    """The nearest integer to each element, in x's dtype; halves go to the even one. Integers stay as they are."""
     x = convert_to_tensor(x, name="x")
     return x if x.dtype.is_integer else apply_op(ROUND, (x,), name=name)
 
@@ -535,7 +532,7 @@ rsqrt = unary(
     "Rsqrt", lambda x: np.reciprocal(np.sqrt(x)), "floating_or_complex",
     lambda op, dy: rsqrt_grad(op.outputs[0], dy), names=["math.rsqrt"], v1=["rsqrt"], doc="1 / sqrt(x).",
 )  # fmt: skip
-reciprocal = unary(
+reciprocal: Function = unary(
     "Reciprocal", np.reciprocal, "floating_or_complex", lambda op, dy: reciprocal_grad(op.outputs[0], dy),
     names=["math.reciprocal"], v1=["reciprocal"], doc="1 / x.",
 )  # fmt: skip
@@ -556,7 +553,7 @@ def _is_nonzero(x: Any) -> Any:
     return cast(apply_op(REGISTRY["NotEqual"], (x, cast(0.0, x.dtype))), x.dtype)
 
 
-xlogy = binary(
+xlogy: Function = binary(
     "Xlogy", _x_times(np.log), "floating_or_complex",
     broadcast_derivatives(lambda x, y: (xlogy(_is_nonzero(x), y), apply_op(XDIVY, (x, y)))),
     names=["math.xlogy"], doc="x * log(y), and 0 where x is 0.",
@@ -575,7 +572,7 @@ XLOG1PY = define(
     "Xlog1py", "x: T, y: T -> z: T", "T: floating_or_complex", reference=_x_times(np.log1p), shape=broadcast_shapes,
     gradient=broadcast_derivatives(_xlog1py_derivatives), elementwise=True,
 )  # fmt: skip
-XDIVY = define(
+XDIVY: OpDef = define(
     "Xdivy", "x: T, y: T -> z: T", "T: floating_or_complex", reference=_x_times(np.reciprocal), shape=broadcast_shapes,
     gradient=broadcast_derivatives(_xdivy_derivatives), elementwise=True,
 )  # fmt: skip
@@ -631,13 +628,13 @@ def _cos_gradient(op: Operation, dy: Any) -> Any:
 
 
 sin = _elementary("Sin", np.sin, lambda op, dy: dy * cos(conj(op.inputs[0])))
-cos = _elementary("Cos", np.cos, _cos_gradient)
+cos: Function = _elementary("Cos", np.cos, _cos_gradient)
 tan = _elementary("Tan", np.tan, lambda op, dy: square(reciprocal(cos(conj(op.inputs[0])))) * dy)
 asin = _elementary("Asin", np.arcsin, lambda op, dy: dy * _inverse_cosine(op, dy))
 acos = _elementary("Acos", np.arccos, _acos_gradient)
 atan = _elementary("Atan", np.arctan, _atan_gradient)
-sinh = _elementary("Sinh", np.sinh, lambda op, dy: dy * cosh(conj(op.inputs[0])))
-cosh = _elementary("Cosh", np.cosh, lambda op, dy: dy * sinh(conj(op.inputs[0])))
+sinh: Function = _elementary("Sinh", np.sinh, lambda op, dy: dy * cosh(conj(op.inputs[0])))
+cosh: Function = _elementary("Cosh", np.cosh, lambda op, dy: dy * sinh(conj(op.inputs[0])))
 asinh = _elementary("Asinh", np.arcsinh, lambda op, dy: dy / cosh(conj(op.outputs[0])))
 acosh = _elementary("Acosh", np.arccosh, lambda op, dy: dy / sinh(conj(op.outputs[0])))
 atanh = _elementary("Atanh", np.arctanh, _atanh_gradient)
@@ -726,11 +723,13 @@ def _reciprocal_grad_gradient(op: Operation, dz: Any) -> list[Any]:
     return [conj(dz) * -2.0 * op.inputs[1] * y, reciprocal_grad(y, dz)]
 
 
-tanh_grad = _gradient_op("TanhGrad", lambda y, dy: dy * (1 - y * y), _tanh_grad_gradient)
-sigmoid_grad = _gradient_op("SigmoidGrad", lambda y, dy: dy * y * (1 - y), _sigmoid_grad_gradient)
-sqrt_grad = _gradient_op("SqrtGrad", lambda y, dy: dy / (2 * np.conj(y)), _sqrt_grad_gradient)
-rsqrt_grad = _gradient_op("RsqrtGrad", lambda y, dy: dy * (np.conj(y * y * y) / -2), _rsqrt_grad_gradient)
-reciprocal_grad = _gradient_op("ReciprocalGrad", lambda y, dy: -dy * np.conj(y * y), _reciprocal_grad_gradient)
+tanh_grad: Function = _gradient_op("TanhGrad", lambda y, dy: dy * (1 - y * y), _tanh_grad_gradient)
+sigmoid_grad: Function = _gradient_op("SigmoidGrad", lambda y, dy: dy * y * (1 - y), _sigmoid_grad_gradient)
+sqrt_grad: Function = _gradient_op("SqrtGrad", lambda y, dy: dy / (2 * np.conj(y)), _sqrt_grad_gradient)
+rsqrt_grad: Function = _gradient_op("RsqrtGrad", lambda y, dy: dy * (np.conj(y * y * y) / -2), _rsqrt_grad_gradient)
+reciprocal_grad: Function = _gradient_op(
+    "ReciprocalGrad", lambda y, dy: -dy * np.conj(y * y), _reciprocal_grad_gradient
+)
 _gradient_op("InvGrad", lambda y, dy: -dy * np.conj(y * y), _reciprocal_grad_gradient)
 
 
@@ -767,7 +766,8 @@ def _equal_shapes(op: Operation) -> TensorShape:
             first, other = format_shape(merged.dimensions), format_shape(tensor.shape.dimensions)
             raise ShapeError(
                 f"Shapes must be equal for '{op.type}': {first} and {other}.",
-                f"Inputs to operation {op.type} must have the same size and shape. Input 0: {first} != input {index}: {other}",
+                f"Inputs to operation {op.type} must have the same size and shape. "
+                f"Input 0: {first} != input {index}: {other}",
                 {0: range(merged.rank or 0), index: range(tensor.shape.rank or 0)},
             )
         merged = merged.merge_with(tensor.shape)
@@ -783,7 +783,8 @@ ADD_N = define(
     gradient=lambda op, dy: [dy] * len(op.inputs), elementwise=True,
 )  # fmt: skip
 define(
-    "AccumulateNV2", "inputs: N*T -> sum: T", f"{_SUMMED}, shape: shape", reference=_add_n_kernel, shape=_equal_shapes,
+    "AccumulateNV2", "inputs: N*T -> sum: T", f"{_SUMMED}, shape: shape", reference=_add_n_kernel,
+    shape=lambda op: _equal_shapes(op).merge_with(op.attrs["shape"]),
     gradient=lambda op, dy: [dy] * len(op.inputs), elementwise=True,
 )  # fmt: skip
 
@@ -825,9 +826,9 @@ def accumulate_n(inputs: Any, shape: Any = None, tensor_dtype: Any = None, name:
 
 @public("math.polyval")
 def polyval(coeffs: Any, x: Any, name: str | None = None) -> Any:
-    """The polynomial with coefficients `coeffs` (a list of tensors, highest power first) at x. Zeros for no coefficient.
+    """The polynomial with coefficients `coeffs` (a list of tensors, highest power first) at x.
 
-    ValueError when `coeffs` is no list.
+    No coefficients give zeros. ValueError when `coeffs` is no list.
     """
     if not isinstance(coeffs, list):
         raise ValueError(f"Argument coeffs must be list type. Received type {type(coeffs)}.")

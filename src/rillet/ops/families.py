@@ -272,8 +272,17 @@ def _rank(graph: Graph, value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _constant_axes(axes: int | range) -> EagerTensor:
+def _constant_axes(axes: int | range | tuple[int, ...]) -> EagerTensor:
     return EagerTensor(np.asarray(axes, np.int32), dtypes.int32)
+
+
+def eager_axes(axis: Any) -> Any:
+    """`axis` as a tensor that is made once, where it is made of Python's ints and ops run now; else as it is."""
+    kind = type(axis)
+    if kind is int or ((kind is list or kind is tuple) and all(type(one) is int for one in axis)):
+        if context.executing_eagerly():
+            return _constant_axes(axis if kind is int else tuple(axis))
+    return axis
 
 
 Reduction = Callable[[Any, tuple[int, ...], bool], Any]
@@ -334,9 +343,7 @@ def reduce(definition: OpDef, value: Any, axis: Any, keepdims: bool | None, name
     """Calls a reduction op; axis None means every axis."""
     attrs = {"keep_dims": bool(keepdims)}
     if axis is not None:
-        if type(axis) is int and context.executing_eagerly():
-            axis = _constant_axes(axis)
-        return apply_op(definition, (value, axis), attrs, name)
+        return apply_op(definition, (value, eager_axes(axis)), attrs, name)
     if type(value) is EagerTensor and context.executing_eagerly():
         axis = _constant_axes(range(len(getattr(value._array, "shape", ()))))
         return apply_op(definition, (value, axis), attrs, name)
@@ -354,6 +361,7 @@ __all__ = [
     "broadcast_gradient",
     "broadcast_shapes",
     "define",
+    "eager_axes",
     "reduce",
     "reduction",
 ]

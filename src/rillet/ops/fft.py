@@ -143,21 +143,15 @@ def _inverse_gradient(count: int) -> Any:
 
 def _padded(x: Any, target: Any, count: int) -> Any:
     """`x` with zeros behind the last `count` axes, to the sizes of the integer vector `target`."""
-    known = constant_value(target)
-    if known is not None and x.shape.dimensions is not None:
-        missing = [None if size is None else int(wanted) - size for size, wanted in zip(x.shape.dimensions[-count:], known)]
-        if not any(missing) and None not in missing:
-            return x
-    missing = target - shape(x)[-count:]
-    if isinstance(missing, EagerTensor):
-        sides: Any = np.zeros((x.shape.rank, 2), np.int32)
-        sides[-count:, 1] = missing._array
-    else:
-        nothing = np.zeros(count, np.int32)
-        inner = apply_op(REGISTRY["Pack"], ([nothing, missing],), {"axis": 1})
-        outer = apply_op(REGISTRY["Fill"], (apply_op(REGISTRY["Pack"], ([rank(x) - count, 2],), {"axis": 0}), np.int32(0)))
-        sides = apply_op(REGISTRY["ConcatV2"], ([outer, inner], 0))
-    return apply_op(REGISTRY["Pad"], (x, sides))
+    known, dimensions = constant_value(target), x.shape.dimensions
+    if known is not None and dimensions is not None and None not in dimensions[-count:]:
+        sides = np.zeros((len(dimensions), 2), np.int32)
+        sides[-count:, 1] = known - np.array(dimensions[-count:])
+        return apply_op(REGISTRY["Pad"], (x, sides)) if sides.any() else x
+    inner = apply_op(REGISTRY["Pack"], ([np.zeros(count, np.int32), target - shape(x)[-count:]],), {"axis": 1})
+    sizes = apply_op(REGISTRY["Pack"], ([rank(x) - count, 2],), {"axis": 0})
+    outer = apply_op(REGISTRY["Fill"], (sizes, np.int32(0)))
+    return apply_op(REGISTRY["Pad"], (x, apply_op(REGISTRY["ConcatV2"], ([outer, inner], 0))))
 
 
 def _real_gradient(count: int) -> Any:
@@ -301,12 +295,11 @@ def _default_lengths(value: Any, count: int, of_half: bool = False) -> Any:
 def _lengthened(value: Any, lengths: Any, count: int, of_half: bool = False) -> Any:
     """`value` with zeros behind the axes that are shorter than the transform."""
     known, dimensions = constant_value(lengths), value.shape.dimensions
-    if known is not None and dimensions is not None and len(dimensions) >= count:
-        needed = [int(length) for length in known]
+    if known is not None and dimensions is not None and None not in dimensions[-count:] and len(dimensions) >= count:
+        needed: Any = np.array(known)
         if of_half:
             needed[-1] = needed[-1] // 2 + 1 if needed[-1] else 0
-        if all(size is not None and size >= wanted for size, wanted in zip(dimensions[-count:], needed)):
-            return value
+        return _padded(value, np.maximum(needed, dimensions[-count:]), count)
     needed = lengths
     if of_half:
         half = apply_op(REGISTRY["FloorDiv"], (lengths[-1:], 2)) + 1

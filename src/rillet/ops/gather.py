@@ -188,9 +188,22 @@ def variable_shape(handle: Any) -> Any:
     data = handle_data(handle)
     if data is not None and data[1].is_fully_defined():
         return convert_to_tensor(np.array(data[1].as_list(), np.int32), name="Const")
-    return apply_op(REGISTRY["VariableShape"], (handle,))
+    return apply_op(VARIABLE_SHAPE, (handle,))
 
 
+def _variable_shape_value(op: Operation) -> Any:
+    data = handle_data(op.inputs[0])
+    if data is None or not data[1].is_fully_defined():
+        return None
+    return np.array(data[1].as_list(), op.attrs["out_type"].numpy_dtype)
+
+
+VARIABLE_SHAPE = define(
+    "VariableShape", "input: resource -> output: out_type", "out_type: index = int32",
+    reference=lambda state, *, out_type: np.array(np.shape(read_state(state)), out_type.numpy_dtype),
+    shape=lambda op: TensorShape([None if handle_data(op.inputs[0]) is None else handle_data(op.inputs[0])[1].rank]),
+    fold=_variable_shape_value, gradient=NO_GRADIENT, is_stateful=True,
+)  # fmt: skip
 RESOURCE_GATHER = define(
     "ResourceGather", "resource: resource, indices: Tindices -> output: dtype",
     "batch_dims: int = 0, validate_indices: bool = True, dtype: type, Tindices: index",
@@ -319,7 +332,7 @@ def _resource_gather_nd_shape(op: Operation) -> TensorShape:
 
 def _resource_gather_nd_gradient(op: Operation, dy: Any) -> list[Any]:
     handle, indices = op.inputs
-    shape = variable_shape(handle)
+    shape = apply_op(VARIABLE_SHAPE, (handle,))
     if indices.shape.rank == 2 and indices.shape.dimensions[-1] == 1:
         flat = apply_op(REGISTRY["Squeeze"], (indices,), {"squeeze_dims": (-1,)})
         return [IndexedSlices(dy, flat, shape), None]

@@ -136,7 +136,12 @@ def fingerprint64(data: bytes) -> int:
 
 def siphash(key: tuple[int, int], data: bytes) -> int:
     """SipHash-2-4 with a 128-bit key given as two 64-bit integers."""
-    v = [key[0] ^ 0x736F6D6570736575, key[1] ^ 0x646F72616E646F6D, key[0] ^ 0x6C7967656E657261, key[1] ^ 0x7465646279746573]
+    v = [
+        key[0] ^ 0x736F6D6570736575,
+        key[1] ^ 0x646F72616E646F6D,
+        key[0] ^ 0x6C7967656E657261,
+        key[1] ^ 0x7465646279746573,
+    ]
 
     def rounds(count: int) -> None:
         for _ in range(count):

@@ -104,7 +104,7 @@ def _concat_gradient(values: Any, axis: Any, dy: Any) -> list[Any]:
     place = apply_op(REGISTRY["FloorMod"], (axis, _rank(values[0])), name="mod")
     shapes = _shapes(values)
     if len(shapes) > 16:  # one op instead of a slice for each
-        stacked = apply_op(REGISTRY["Slice"], (stack(shapes, axis=1), stack([place, 0]), [1, -1]))
+        stacked = apply_op(REGISTRY["Slice"], (stack(shapes, axis=1), [place, 0], [1, -1]))
         lengths = apply_op(REGISTRY["Squeeze"], (stacked,))
         return list(apply_op(SPLIT_V, (dy, lengths, place), {"num_split": len(values)}, "split"))
     offsets = apply_op(CONCAT_OFFSET, (place, shapes))
@@ -252,36 +252,20 @@ def stack(values: Any, axis: int = 0, name: str = "stack") -> Any:
     values: a list of N tensors, or one tensor (its slices along axis 0). axis: where the new axis of size N goes.
     Raises ValueError when `axis` is out of range, InvalidArgumentError (ValueError in a graph) when shapes differ.
     """
-    if axis == 0:
-        constant = _all_constant(values)
-        if constant is not None:
-            return convert_to_tensor(constant, name=name)
     if isinstance(values, Tensor):
         if axis == 0:
             return values
         values = unstack(values)
+    if axis == 0 and not all(isinstance(value, Tensor) for value in values):
+        try:  # plain numbers become one constant, and a list with tensors in it is packed level by level
+            return convert_to_tensor(list(values), name=name)
+        except (TypeError, ValueError):
+            pass  # each value may still be a tensor for itself: the op says what is wrong
     first = convert_to_tensor(values[0]) if isinstance(values[0], (list, tuple, np.ndarray)) else values[0]
     rank = TensorShape(getattr(first, "shape", ())).rank
     if rank is not None and not -rank - 1 <= axis < rank + 1:
         raise ValueError(f"Argument `axis` = {axis} not in range [{-rank - 1}, {rank + 1})")
     return apply_op(PACK, (list(values),), {"axis": axis}, name)
-
-
-def _all_constant(values: Any) -> Any:
-    """`values` where nested lists hold plain numbers only: they become one constant."""
-    if isinstance(values, Tensor):
-        return None
-    try:
-        return values if _is_plain(values) else None
-    except TypeError:
-        return None
-
-
-def _is_plain(values: Any) -> bool:
-    if isinstance(values, (list, tuple)):
-        shapes = {np.shape(value) if not isinstance(value, (list, tuple)) else None for value in values}
-        return len(shapes) <= 1 and all(_is_plain(value) for value in values)
-    return isinstance(values, (bool, int, float, complex, str, bytes, np.generic, np.ndarray))
 
 
 @public(v1=["parallel_stack"], v2=["parallel_stack"])

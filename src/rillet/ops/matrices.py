@@ -332,7 +332,8 @@ def _regularized_factor(matrix: Any, l2_regularizer: Any, tall: bool) -> Any:
     gram = matmul(matrix, matrix, adjoint_a=tall, adjoint_b=not tall)
     if constant_value(l2_regularizer) is None or np.any(constant_value(l2_regularizer)):
         sizes = shape(matrix)
-        identity = eye(sizes[-1] if tall else sizes[-2], batch_shape=sizes[:-2], dtype=matrix.dtype)
+        batch = sizes[:-2]
+        identity = eye(sizes[-1] if tall else sizes[-2], batch_shape=batch, dtype=matrix.dtype)
         weight = cast(l2_regularizer, matrix.dtype) if hasattr(l2_regularizer, "dtype") else l2_regularizer
         gram = gram + weight * identity
     return apply_op(CHOLESKY, (gram,))

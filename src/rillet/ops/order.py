@@ -18,10 +18,11 @@ from rillet.errors import ShapeError
 from rillet.ops.arrange import transpose
 from rillet.ops.arrays import as_array, is_concrete, static_axis
 from rillet.ops.cast import cast
+from rillet.ops.creation import zeros
 from rillet.ops.gather import gather
-from rillet.ops.join import concat, stack
-from rillet.ops.scatter import scatter_nd
+from rillet.ops.join import stack
 from rillet.ops.scope import scope
+from rillet.ops.select import where
 from rillet.ops.sequences import range_
 from rillet.ops.shape import expand_dims, rank, reshape, shape_of, size_of_tensor
 
@@ -73,11 +74,12 @@ def _top_k_gradient(op: Operation, dy: Any, _: Any) -> list[Any]:
     count = cast(shape_of(rows)[0], dtypes.int64)
     starts = range_(0, count * width, width)
     places = reshape(rows + cast(expand_dims(starts, -1), rows.dtype), [-1])
+    column, flat_dy = expand_dims(places, -1), reshape(dy, [-1])
     total = apply_op(
         REGISTRY["Prod"], (shape, convert_to_tensor([0], dtypes.int32, name="Const")), {"keep_dims": False}
     )
-    flat = scatter_nd(expand_dims(places, -1), reshape(dy, [-1]), cast(stack([total]), places.dtype))
-    return [reshape(flat, shape), None]
+    flat = apply_op(REGISTRY["ScatterNd"], (column, flat_dy, [cast(total, places.dtype)]))
+    return [reshape(flat, shape), zeros([], dtypes.int32)]
 
 
 def _last_entry(vector: Any) -> Any:
@@ -198,8 +200,8 @@ def _flipped(values: Any) -> Any:
     """The values in the opposite order: negated, as far as the dtype has negative numbers."""
     if values.dtype.is_unsigned:
         return values.dtype.as_numpy_dtype(values.dtype.max) - values
-    if values.dtype.is_integer:  # -x would overflow for the smallest number
-        return values.dtype.as_numpy_dtype(-1) - values
+    if values.dtype.is_integer:  # -x alone would overflow for the smallest number
+        return -values - 1
     return -values
 
 
@@ -225,8 +227,9 @@ def _top_along(values: Any, axis: int, indices: bool) -> Any:
 def _exchanged(count: Any, axis: int) -> Any:
     """The order of `count` axes in which `axis` and the last have changed places."""
     place = count + axis if axis < 0 else convert_to_tensor(axis, dtypes.int32)
-    parts = [range_(place), stack([count - 1]), range_(place + 1, count - 1), stack([place])]
-    return concat(parts, 0)
+    axes, last = range_(count), count - 1
+    behind = where(apply_op(REGISTRY["Equal"], (axes, last)), place, axes)
+    return where(apply_op(REGISTRY["Equal"], (axes, place)), last, behind)
 
 
 def _nth_kernel(value: Any, n: Any, *, reverse: bool) -> Any:
@@ -304,8 +307,8 @@ def searchsorted(
         raise ValueError(f"Argument `side` must be either 'right' or 'left'. Received: `side` = '{side}'.")
     sequence, wanted = convert_to_tensor(sorted_sequence), convert_to_tensor(values)
     columns, count = _last_size(sequence), _last_size(wanted)
-    rows = reshape(sequence, stack([-1, columns]))
-    flat = reshape(wanted, stack([-1, count]))
+    rows = reshape(sequence, [-1, columns])
+    flat = reshape(wanted, [-1, count])
     definition = REGISTRY["LowerBound" if side == "left" else "UpperBound"]
     found = apply_op(definition, (rows, flat), {"out_type": dtypes.as_dtype(out_type)}, name)
     return reshape(found, _sizes(wanted))

@@ -6,58 +6,33 @@ eagerly the calls that agree in op, seeds and attributes share one. `rillet.ops.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rillet.core import dtypes
-from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
 from rillet.core.dtypes import DType
 from rillet.core.execution import ExecutionContext
 from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, OpDef, define
-from rillet.core.shapes import Dimension, TensorShape
-from rillet.core.static import constant_value, constant_value_as_shape
-from rillet.core.tensor import Tensor
+from rillet.core.shapes import TensorShape
+from rillet.core.static import constant_value
 from rillet.errors import ShapeError, format_shape
 from rillet.ops import philox
-from rillet.ops.arrays import as_array, sizes
+from rillet.ops.arrays import as_array
 from rillet.ops.families import same_shape
-from rillet.ops.random_seed import get_seed, stream
+from rillet.ops.random_arguments import check_rank, requested_shape, scalar, shape_tensor, wanted_sizes
+from rillet.ops.random_seed import seed_attributes, stream
 from rillet.ops.scope import scope
+from rillet.ops.shape import shape_of
 
 # ---- ops ------------------------------------------------------------------------------------------------------------
 
 
-def wanted_sizes(shape: Any) -> tuple[int, ...]:
-    """The shape that a kernel's shape input asks for. ValueError when it is no vector, or a size is negative."""
-    if np.ndim(shape) != 1:
-        raise ValueError(f"shape must be a vector of {{int32,int64}}, got shape {format_shape(np.shape(shape))}")
-    wanted = sizes(shape)
-    for size in wanted:
-        if size < 0:
-            raise ValueError(f"Dimension {size} must be >= 0")
-    return wanted
-
-
-def shape_of_request(op: Operation) -> TensorShape:
-    """The static shape of an op whose first input is the shape of its output."""
-    found = op.inputs[0].shape
-    if found.rank not in (None, 1):
-        raise ShapeError(
-            f"Shape must be rank 1 but is rank {found.rank}",
-            f"shape must be a vector of {{int32,int64}}, got shape {format_shape(found.dimensions)}",
-        )
-    value = constant_value(op.inputs[0])
-    if value is not None:
-        for size in np.ravel(value).tolist():
-            if size < 0:
-                raise ShapeError(f"Dimension {size} must be >= 0")
-    return constant_value_as_shape(op.inputs[0])
-
-
-def _define_standard(name: str, sample: Any) -> OpDef:
+def _define_standard(name: str, sample: Callable[..., Any]) -> OpDef:
     """An op that fills a shape with numbers of a fixed distribution."""
 
     def kernel(shape: Any, *, dtype: DType, seed: int, seed2: int, context: ExecutionContext, node: Any) -> Any:
@@ -66,7 +41,7 @@ def _define_standard(name: str, sample: Any) -> OpDef:
     return define(
         name, "shape: T -> output: dtype",
         "seed: int = 0, seed2: int = 0, dtype: {float16, bfloat16, float32, float64}, T: index",
-        reference=kernel, shape=shape_of_request, gradient=NO_GRADIENT, is_stateful=True,
+        reference=kernel, shape=requested_shape, gradient=NO_GRADIENT, is_stateful=True,
     )  # fmt: skip
 
 
@@ -75,29 +50,17 @@ RANDOM_UNIFORM = _define_standard("RandomUniform", philox.uniform)
 TRUNCATED_NORMAL = _define_standard("TruncatedNormal", philox.truncated_normal)
 
 
-def scalar_bound(name: str, value: Any) -> int:
-    """A bound of integers. ValueError when it is no scalar."""
-    if np.ndim(value):
-        raise ValueError(f"{name} must be 0-D, got shape {format_shape(np.shape(value))}")
-    return int(value)
-
-
 def _uniform_int(
     shape: Any, minval: Any, maxval: Any, *, Tout: DType, seed: int, seed2: int, context: ExecutionContext, node: Any
 ) -> Any:
-    low, high = scalar_bound("minval", minval), scalar_bound("maxval", maxval)
+    low, high = scalar("minval", minval), scalar("maxval", maxval)
     return philox.uniform_int(stream(context, node, seed, seed2), wanted_sizes(shape), low, high, Tout.numpy_dtype)
 
 
 def _uniform_int_shape(op: Operation) -> TensorShape:
-    for index, label in ((1, "minval"), (2, "maxval")):
-        found = op.inputs[index].shape
-        if found.rank not in (None, 0):
-            raise ShapeError(
-                f"Shape must be rank 0 but is rank {found.rank}",
-                f"{label} must be 0-D, got shape {format_shape(found.dimensions)}",
-            )
-    return shape_of_request(op)
+    check_rank(op, 1, 0, "minval must be 0-D")
+    check_rank(op, 2, 0, "maxval must be 0-D")
+    return requested_shape(op)
 
 
 RANDOM_UNIFORM_INT = define(
@@ -119,41 +82,33 @@ RANDOM_SHUFFLE = define(
 
 def sample_classes(source: philox.Source, logits: Any, num_samples: Any, dtype: DType) -> Any:
     """The kernel of Multinomial and StatelessMultinomial. ValueError for shapes that don't fit."""
-    if np.ndim(logits) != 2:
-        raise ValueError(f"logits should be a matrix, got shape {format_shape(np.shape(logits))}")
-    if np.ndim(num_samples):
-        raise ValueError(f"num_samples should be a scalar, got shape {format_shape(np.shape(num_samples))}")
+    if np.ndim(logits) != 2 or np.ndim(num_samples):
+        raise ValueError(f"shapes {format_shape(np.shape(logits))} and {format_shape(np.shape(num_samples))}")
     if num_samples < 0:
-        raise ValueError(f"num_samples should be nonnegative, got {num_samples}")
+        raise ValueError(f"num_samples should be non-negative, got {num_samples}")
     if logits.shape[0] and num_samples and not logits.shape[1]:
         raise ValueError("num_classes should be positive, got 0")
     return philox.multinomial(source, logits, int(num_samples), dtype.numpy_dtype)
+
+
+def classes_shape(op: Operation) -> TensorShape:
+    """[batch, num_samples], for ops on logits [batch, classes] and num_samples."""
+    logits = check_rank(op, 0, 2, "logits should be a matrix")
+    check_rank(op, 1, 0, "num_samples should be a scalar")
+    number = constant_value(op.inputs[1])
+    if number is not None and number < 0:
+        raise ShapeError(
+            f"Dimension size, given by scalar input 1, must be non-negative but is {int(number)}",
+            f"num_samples should be non-negative, got {int(number)}",
+        )
+    batch = None if logits.dimensions is None else logits.dimensions[0]
+    return TensorShape([batch, None if number is None else int(number)])
 
 
 def _multinomial(
     logits: Any, num_samples: Any, *, output_dtype: DType, seed: int, seed2: int, context: ExecutionContext, node: Any
 ) -> Any:
     return sample_classes(stream(context, node, seed, seed2), logits, num_samples, output_dtype)
-
-
-def classes_shape(op: Operation) -> TensorShape:
-    """[batch, num_samples]."""
-    logits, count = op.inputs[0].shape, op.inputs[1].shape
-    if logits.rank not in (None, 2):
-        raise ShapeError(
-            f"Shape must be rank 2 but is rank {logits.rank}",
-            f"logits should be a matrix, got shape {format_shape(logits.dimensions)}",
-        )
-    if count.rank not in (None, 0):
-        raise ShapeError(
-            f"Shape must be rank 0 but is rank {count.rank}",
-            f"num_samples should be a scalar, got shape {format_shape(count.dimensions)}",
-        )
-    number = constant_value(op.inputs[1])
-    if number is not None and number < 0:
-        raise ShapeError(f"Dimension size, given by scalar input 1, must be non-negative but is {int(number)}")
-    batch = None if logits.dimensions is None else logits.dimensions[0]
-    return TensorShape([batch, None if number is None else int(number)])
 
 
 MULTINOMIAL = define(
@@ -165,25 +120,8 @@ MULTINOMIAL = define(
 # ---- public functions -----------------------------------------------------------------------------------------------
 
 
-def shape_tensor(shape: Any) -> Any:
-    """The shape input of a random op: int32, unless a tensor or array has another dtype, or a size is too large."""
-    if isinstance(shape, (tuple, list)):
-        plain = [int(size) if isinstance(size, Dimension) else size for size in shape]
-        large = any(isinstance(size, (int, np.integer)) and size >= 2**31 for size in plain)
-        tensors = [size for size in plain if isinstance(size, Tensor)]
-        wanted = tensors[0].dtype.base_dtype if tensors else dtypes.int64 if large else dtypes.int32
-        return convert_to_tensor(plain, wanted, name="shape")
-    return convert_to_tensor(shape, name="shape")
-
-
-def _seeds(op_seed: int | None) -> dict[str, int]:
-    """The seed attributes of an op."""
-    seed, seed2 = get_seed(op_seed)
-    return {"seed": seed or 0, "seed2": seed2 or 0}
-
-
 def _scaled(
-    op: OpDef, default_name: str, shape: Any, mean: Any, stddev: Any, dtype: Any, seed: Any, name: str | None
+    op: OpDef, default_name: str, shape: Any, mean: Any, stddev: Any, dtype: Any, seed: int | None, name: str | None
 ) -> Any:
     """Standard numbers times `stddev` plus `mean`."""
     wanted = dtypes.as_dtype(dtype)
@@ -191,7 +129,7 @@ def _scaled(
         dims = shape_tensor(shape)
         mean = convert_to_tensor(mean, wanted, name="mean")
         stddev = convert_to_tensor(stddev, wanted, name="stddev")
-        numbers = apply_op(op, (dims,), {"dtype": wanted, **_seeds(seed)})
+        numbers = apply_op(op, (dims,), {"dtype": wanted, **seed_attributes(seed)})
         scaled = apply_op(REGISTRY["Mul"], (numbers, stddev), name="mul")
         return apply_op(REGISTRY["AddV2"], (scaled, mean), name=full_name)
 
@@ -225,6 +163,15 @@ def truncated_normal(
 _UNIFORM_DTYPES = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64, dtypes.int32, dtypes.int64)
 
 
+def checked_dtype(dtype: Any, allowed: tuple[DType, ...]) -> DType:
+    """`dtype`, which must be one of `allowed`. ValueError otherwise."""
+    wanted = dtypes.as_dtype(dtype)
+    if wanted not in allowed:
+        accepted = ", ".join(f"tf.{choice.name}" for choice in allowed)
+        raise ValueError(f"Argument `dtype` got invalid value {wanted!r}. Accepted dtypes are ({accepted}).")
+    return wanted
+
+
 @public("random.uniform", v1=["random_uniform"])
 def random_uniform(
     shape: Any,
@@ -239,10 +186,7 @@ def random_uniform(
     maxval: 1 if not given, which integers don't allow. Bounds of floating numbers broadcast with `shape`.
     Raises ValueError for another dtype than float16, bfloat16, float32, float64, int32 and int64.
     """
-    wanted = dtypes.as_dtype(dtype)
-    if wanted not in _UNIFORM_DTYPES:
-        accepted = ", ".join(f"tf.{choice.name}" for choice in _UNIFORM_DTYPES)
-        raise ValueError(f"Argument `dtype` got invalid value {wanted!r}. Accepted dtypes are ({accepted}).")
+    wanted = checked_dtype(dtype, _UNIFORM_DTYPES)
     if maxval is None:
         if wanted.is_integer:
             raise ValueError(f"Must specify maxval for integer dtype {wanted!r}")
@@ -252,24 +196,24 @@ def random_uniform(
         if wanted.is_integer:
             low = convert_to_tensor(minval, wanted, name="min")
             high = convert_to_tensor(maxval, wanted, name="max")
-            return apply_op(RANDOM_UNIFORM_INT, (dims, low, high), _seeds(seed), name=full_name)
-        attrs = {"dtype": wanted, **_seeds(seed)}
-        return _stretched(RANDOM_UNIFORM, (dims,), attrs, minval, maxval, wanted, full_name)
+            return apply_op(RANDOM_UNIFORM_INT, (dims, low, high), seed_attributes(seed), name=full_name)
+        return _stretched_uniform(dims, minval, maxval, wanted, seed, full_name)
 
 
-def _stretched(
-    op: OpDef, inputs: tuple[Any, ...], attrs: dict[str, Any], low: Any, high: Any, dtype: DType, name: str | None
-) -> Any:
+def _stretched_uniform(dims: Any, low: Any, high: Any, dtype: DType, seed: int | None, name: str | None) -> Any:
     """Numbers in [0, 1) moved to [low, high), with as few nodes as TensorFlow spends: none for Python's 0 and 1."""
     from_zero = isinstance(low, int) and low == 0
-    to_one = isinstance(high, int) and high == 1
-    if from_zero and to_one:
-        return apply_op(op, inputs, attrs)
-    low = convert_to_tensor(low, dtype, name="min")
-    high = convert_to_tensor(high, dtype, name="max")
-    numbers = apply_op(op, inputs, attrs)
+    if not (from_zero and isinstance(high, int) and high == 1):
+        low = convert_to_tensor(low, dtype, name="min")
+        high = convert_to_tensor(high, dtype, name="max")
+    numbers = apply_op(RANDOM_UNIFORM, (dims,), {"dtype": dtype, **seed_attributes(seed)})
     if from_zero:
-        return apply_op(REGISTRY["Mul"], (numbers, high))
+        return numbers if isinstance(high, int) else apply_op(REGISTRY["Mul"], (numbers, high))
+    return stretch(numbers, low, high, name)
+
+
+def stretch(numbers: Any, low: Any, high: Any, name: str | None) -> Any:
+    """Numbers in [0, 1) moved to [low, high)."""
     width = apply_op(REGISTRY["Sub"], (high, low), name="sub")
     scaled = apply_op(REGISTRY["Mul"], (numbers, width), name="mul")
     return apply_op(REGISTRY["AddV2"], (scaled, low), name=name)
@@ -278,25 +222,17 @@ def _stretched(
 @public("random.shuffle", v1=["random_shuffle"])
 def random_shuffle(value: Any, seed: int | None = None, name: str | None = None) -> Any:
     """The rows (the entries along axis 0) of `value` in random order."""
-    return apply_op(RANDOM_SHUFFLE, (value,), _seeds(seed), name)
+    return apply_op(RANDOM_SHUFFLE, (value,), seed_attributes(seed), name)
 
 
-_CLASS_DTYPES = (dtypes.int32, dtypes.int64)
-
-
-def class_dtype(dtype: Any) -> DType:
-    """The dtype of drawn classes, int64 if not given. ValueError for others than int32 and int64."""
-    wanted = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-    if wanted not in _CLASS_DTYPES:
-        raise ValueError(f"Argument `dtype` got invalid value {wanted!r}. Accepted dtypes are (tf.int32, tf.int64).")
-    return wanted
+CLASS_DTYPES = (dtypes.int32, dtypes.int64)
 
 
 def _draw_classes(logits: Any, num_samples: Any, dtype: Any, seed: int | None, name: str) -> Any:
-    wanted = class_dtype(dtype)
+    wanted = dtypes.int64 if dtype is None else checked_dtype(dtype, CLASS_DTYPES)
     with scope(name, logits, num_samples):
         logits = convert_to_tensor(logits, name="logits")
-        return apply_op(MULTINOMIAL, (logits, num_samples), {"output_dtype": wanted, **_seeds(seed)})
+        return apply_op(MULTINOMIAL, (logits, num_samples), {"output_dtype": wanted, **seed_attributes(seed)})
 
 
 @public("random.categorical")
@@ -313,3 +249,36 @@ def multinomial(
 ) -> Any:
     """Classes [batch, num_samples], int64 (or int32), drawn from log probabilities `logits` [batch, classes]."""
     return _draw_classes(logits, num_samples, output_dtype, seed, name or "multinomial")
+
+
+@public("image.random_crop", v1=["random_crop"])
+def random_crop(value: Any, size: Any, seed: int | None = None, name: str | None = None) -> Any:
+    """A part of `value` of shape `size`, every one as likely as any other.
+
+    Raises InvalidArgumentError when `size` is larger than `value` along an axis.
+    """
+    with scope(name or "random_crop", value, size) as full_name:
+        value = convert_to_tensor(value, name="value")
+        size = convert_to_tensor(size, dtypes.int32, name="size")
+        shape = _shape_that_holds(value, size)
+        places = apply_op(REGISTRY["AddV2"], (apply_op(REGISTRY["Sub"], (shape, size), name="sub"), 1), name="add")
+        drawn = random_uniform(shape_of(shape), maxval=dtypes.int32.max, dtype=dtypes.int32, seed=seed)
+        offset = apply_op(REGISTRY["FloorMod"], (drawn, places), name="mod")
+        return apply_op(REGISTRY["Slice"], (value, offset, size), name=full_name)
+
+
+def _shape_that_holds(value: Any, size: Any) -> Any:
+    """The shape of `value`; it fails, where it runs, unless that is at least `size` along every axis."""
+    shape = shape_of(value)
+    fits = apply_op(REGISTRY["GreaterEqual"], (shape, size))
+    fits = apply_op(REGISTRY["All"], (fits, convert_to_tensor([0], dtypes.int32, name="Const")))
+    text = "Need value.shape >= size, got "
+    graph = graph_for((fits,))
+    if graph is None:
+        apply_op(REGISTRY["Assert"], (fits, [text, shape, size]))
+        return shape
+    with scope("Assert", fits):
+        convert_to_tensor(text, name="Const")
+        check = apply_op(REGISTRY["Assert"], (fits, [text, shape, size]))
+    with graph.control_dependencies([check]):
+        return apply_op(REGISTRY["Identity"], (shape,), name="control_dependency")

@@ -37,6 +37,12 @@ def get_seed(op_seed: int | None) -> SeedPair:
     return graph_seed_pair(graph.seed, None, graph.seeds_used - 1)
 
 
+def seed_attributes(op_seed: int | None) -> dict[str, int]:
+    """The attributes seed and seed2 of an op, as `get_seed` has them."""
+    seed, seed2 = get_seed(op_seed)
+    return {"seed": seed or 0, "seed2": seed2 or 0}
+
+
 @public("random.set_seed", "random.set_random_seed", "set_random_seed")
 def set_seed(seed: int | None) -> None:
     """Sets the seed of the current graph or, eagerly, of the process; eager random ops begin again.

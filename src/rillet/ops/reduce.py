@@ -19,8 +19,9 @@ from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError
 from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
+from rillet.ops.creation import ones
 from rillet.ops.elementwise import conj
-from rillet.ops.families import axes_tuple, reduction
+from rillet.ops.families import axes_tuple, eager_axes, reduction
 from rillet.ops.precision import is_low, wide
 from rillet.ops.shape import rank, reshape, shape, size
 
@@ -113,9 +114,9 @@ def _static_kept_shape(op: Operation) -> list[int] | None:
 def _dynamic_kept_shape(op: Operation, source_shape: Any) -> Any:
     """`source_shape` with ones in place of the axes of `op`."""
     count, axes = _positive_axes(op, source_shape)
+    axes_shape = shape(axes)
     every = apply_op(REGISTRY["Range"], (0, count, 1), name="range")
-    ones = apply_op(REGISTRY["Fill"], (shape(axes), np.int32(1)), name="ones")
-    return apply_op(REGISTRY["DynamicStitch"], ([every, axes], [source_shape, ones]))
+    return apply_op(REGISTRY["DynamicStitch"], ([every, axes], [source_shape, ones(axes_shape, dtypes.int32)]))
 
 
 def _positive_axes(op: Operation, source_shape: Any) -> tuple[Any, Any]:
@@ -146,7 +147,8 @@ def _spread(op: Operation, dy: Any) -> Any:
     kept = _static_kept_shape(op)
     if kept is None:
         source_shape = shape(x)
-        dy = reshape(dy, _dynamic_kept_shape(op, source_shape))
+        if not op.attrs["keep_dims"]:
+            dy = reshape(dy, _dynamic_kept_shape(op, source_shape))
         return apply_op(REGISTRY["BroadcastTo"], (dy, source_shape))
     sizes = np.array(x.shape.as_list(), np.int32)
     _note_reduced_shape(graph_for((x, dy)), sizes, kept)
@@ -337,7 +339,7 @@ def _position(definition: OpDef, input: Any, axis: Any, output_type: Any, name: 
     axis = 0 if axis is None else axis
     if isinstance(axis, (list, tuple, float)) or (isinstance(axis, np.ndarray) and axis.ndim):
         raise TypeError("axis must be int or Tensor with integer datatype")
-    return apply_op(definition, (input, axis), {"output_type": dtypes.as_dtype(output_type)}, name)
+    return apply_op(definition, (input, eager_axes(axis)), {"output_type": dtypes.as_dtype(output_type)}, name)
 
 
 @public(v2=["argmax", "math.argmax"])

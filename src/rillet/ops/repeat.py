@@ -43,7 +43,7 @@ def repeat(input: Any, repeats: Any, axis: int | None = None, name: str | None =
         axis %= rank
         _check_counts(counts.shape, data.shape.dimensions[axis])
         if counts.shape.num_elements() == 1:
-            return _repeated_alike(data, reshape(counts, []), axis)
+            return _repeated_alike(data, counts, axis)
         if is_concrete(data, counts):
             places = np.repeat(np.arange(data.shape.dimensions[axis]), _checked(counts._array))
             return gather(data, places.astype(np.int32), axis=axis)
@@ -74,7 +74,7 @@ def _checked(counts: Any) -> Any:
 
 
 def _repeated_alike(data: Any, count: Any, axis: int) -> Any:
-    shape = shape_of(data)
+    shape, count = shape_of(data), reshape(count, [])
     expanded = expand_dims(data, axis + 1)
     multiples = [count if place == axis + 1 else 1 for place in range(data.shape.rank + 1)]
     tiled = tile(expanded, multiples)
@@ -83,7 +83,7 @@ def _repeated_alike(data: Any, count: Any, axis: int) -> Any:
 
 def _repeated_each(data: Any, counts: Any, axis: int) -> Any:
     """As often as the largest number says, and what is too much masked out."""
-    counts = broadcast_to(reshape(counts, [-1]), [shape_of(data)[axis]])
+    counts = broadcast_to(counts, [shape_of(data)[axis]])
     zero = convert_to_tensor(np.zeros(1, np.int32), name="Const")
     longest = apply_op(REGISTRY["Max"], (counts, zero), {"keep_dims": False})
     longest = apply_op(REGISTRY["Maximum"], (convert_to_tensor(0, dtypes.int32, name="zero"), longest))

@@ -21,6 +21,8 @@ from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import handle_data
 from rillet.errors import InvalidArgumentError, ShapeError
 from rillet.ops.arrays import as_array, check_indices, size_of, sizes, text
+from rillet.ops.creation import zeros_like
+from rillet.ops.shape import shape_of
 from rillet.ops.state import read_state
 
 COMBINE: dict[str, Any] = {
@@ -172,23 +174,39 @@ def _tensor_scatter_shape(op: Operation) -> TensorShape:
     return op.inputs[0].shape
 
 
+def _add_gradient(op: Operation, dy: Any) -> list[Any]:
+    of_updates = _gather_nd(dy, op.inputs[1])
+    return [_passed_on(dy), None, of_updates]
+
+
+def _subtract_gradient(op: Operation, dy: Any) -> list[Any]:
+    of_updates = _gather_nd(dy, op.inputs[1])
+    return [_passed_on(dy), None, -of_updates]
+
+
 def _update_gradient(op: Operation, dy: Any) -> list[Any]:
     indices, updates = op.inputs[1], op.inputs[2]
     of_updates = _gather_nd(dy, indices)
-    of_tensor = tensor_scatter_nd_update(dy, indices, apply_op(REGISTRY["ZerosLike"], (updates,)))
-    return [of_tensor, None, of_updates]
+    return [tensor_scatter_nd_update(_passed_on(dy), indices, zeros_like(updates)), None, of_updates]
+
+
+def _passed_on(dy: Any) -> Any:
+    return apply_op(REGISTRY["Identity"], (dy,))
 
 
 def _extremum_gradient(op: Operation, dy: Any) -> list[Any]:
     """The gradient goes to whoever holds the extremum, in equal parts where several do."""
     tensor, indices, updates = op.inputs
     result = op.outputs[0]
-    winning = _gather_nd(result, indices)
-    won_by_tensor = apply_op(REGISTRY["Cast"], (apply_op(REGISTRY["Equal"], (result, tensor)),), {"DstT": dy.dtype})
-    won_by_update = apply_op(REGISTRY["Cast"], (apply_op(REGISTRY["Equal"], (updates, winning)),), {"DstT": dy.dtype})
-    winners = tensor_scatter_nd_add(won_by_tensor, indices, won_by_update)
-    share = dy / apply_op(REGISTRY["Maximum"], (winners, apply_op(REGISTRY["OnesLike"], (winners,))))
-    return [share * won_by_tensor, None, _gather_nd(share, indices) * won_by_update]
+    tensor_holds = _as_numbers(apply_op(REGISTRY["Equal"], (tensor, result)), dy)
+    updates_hold = _as_numbers(apply_op(REGISTRY["Equal"], (updates, _gather_nd(result, indices))), dy)
+    holders = tensor_holds + scatter_nd(indices, updates_hold, shape_of(tensor, indices.dtype))
+    of_tensor = dy * tensor_holds / holders
+    return [of_tensor, None, _gather_nd(dy / holders, indices) * updates_hold]
+
+
+def _as_numbers(condition: Any, like: Any) -> Any:
+    return apply_op(REGISTRY["Cast"], (condition,), {"DstT": like.dtype})
 
 
 def _define_tensor_scatter(op_type: str, kind: str, names: list[str], gradient: Any) -> Callable[..., Any]:
@@ -215,12 +233,8 @@ def _define_tensor_scatter(op_type: str, kind: str, names: list[str], gradient: 
 tensor_scatter_nd_update = _define_tensor_scatter(
     "TensorScatterUpdate", "update", ["tensor_scatter_nd_update"], _update_gradient
 )
-tensor_scatter_nd_add = _define_tensor_scatter(
-    "TensorScatterAdd", "add", ["tensor_scatter_nd_add"], lambda op, dy: [dy, None, _gather_nd(dy, op.inputs[1])]
-)
-tensor_scatter_nd_sub = _define_tensor_scatter(
-    "TensorScatterSub", "sub", ["tensor_scatter_nd_sub"], lambda op, dy: [dy, None, -_gather_nd(dy, op.inputs[1])]
-)
+tensor_scatter_nd_add = _define_tensor_scatter("TensorScatterAdd", "add", ["tensor_scatter_nd_add"], _add_gradient)
+tensor_scatter_nd_sub = _define_tensor_scatter("TensorScatterSub", "sub", ["tensor_scatter_nd_sub"], _subtract_gradient)
 tensor_scatter_nd_max = _define_tensor_scatter("TensorScatterMax", "max", ["tensor_scatter_nd_max"], _extremum_gradient)
 tensor_scatter_nd_min = _define_tensor_scatter("TensorScatterMin", "min", ["tensor_scatter_nd_min"], _extremum_gradient)
 export(tensor_scatter_nd_update, v1=["tensor_scatter_update"])
@@ -230,14 +244,10 @@ export(tensor_scatter_nd_max, v1=["tensor_scatter_max"])
 export(tensor_scatter_nd_min, v1=["tensor_scatter_min"])
 
 
-def _scatter_non_aliasing_gradient(op: Operation, dy: Any) -> list[Any]:
-    return [dy, None, _gather_nd(dy, op.inputs[1])]
-
-
 define(
     "ScatterNdNonAliasingAdd", "input: T, indices: Tindices, updates: T -> output: T", "T: type, Tindices: index",
     reference=lambda tensor, indices, updates: scatter_coordinates(tensor, indices, updates, "add"),
-    shape=_tensor_scatter_shape, gradient=_scatter_non_aliasing_gradient,
+    shape=_tensor_scatter_shape, gradient=_add_gradient,
 )  # fmt: skip
 
 # ---- rows, in place ---------------------------------------------------------------------------------------------------

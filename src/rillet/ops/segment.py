@@ -23,6 +23,9 @@ from rillet.core.static import constant_value
 from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.cast import cast
+from rillet.ops.creation import ones
+from rillet.ops.creation import ones_like_v1 as ones_like
+from rillet.ops.creation import zeros_like_v1 as zeros_like
 from rillet.ops.elementwise import conj
 from rillet.ops.families import require_rank
 from rillet.ops.precision import wide
@@ -263,10 +266,6 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return apply_op(REGISTRY["SelectV2"], (condition, x, y))
 
 
-def _zeros_like(x: Any) -> Any:
-    return apply_op(REGISTRY["ZerosLike"], (x,), name="zeros_like")
-
-
 def _at_least_one(count: Any) -> Any:
     return apply_op(REGISTRY["Maximum"], (count, count.dtype.as_numpy_dtype(1)))
 
@@ -287,19 +286,21 @@ def _of_rows(op: Operation, values: Any) -> Any:
     ids = op.inputs[1]
     if not op.type.startswith("Unsorted"):
         return _gather(values, ids)
-    gathered = _gather(values, apply_op(REGISTRY["Maximum"], (ids, ids.dtype.as_numpy_dtype(0))))
-    return _where(_belongs(ids, gathered), gathered, _zeros_like(gathered))
+    gathered = _gather(values, apply_op(REGISTRY["Maximum"], (ids, zeros_like(ids))))
+    return _where(_belongs(ids, gathered), gathered, zeros_like(gathered))
 
 
 def _belongs(ids: Any, rows: Any) -> Any:
-    """Whether the id of each row is one, of a shape that broadcasts to `rows`."""
+    """Whether the id of each row is one, in the shape of `rows`."""
     mask = apply_op(REGISTRY["GreaterEqual"], (ids, ids.dtype.as_numpy_dtype(0)))
     if isinstance(mask, EagerTensor):
         extra = rows._array.ndim - mask._array.ndim
-        return reshape(mask, np.array([*mask._array.shape, *[1] * extra], np.int32))
-    extra = apply_op(REGISTRY["Pack"], ([rank(rows) - rank(ids)],), {"axis": 0})
-    ones = apply_op(REGISTRY["Fill"], (extra, np.int32(1)), name="ones")
-    return reshape(mask, apply_op(REGISTRY["ConcatV2"], ([shape(ids), ones], 0), name="concat"))
+        mask = reshape(mask, np.array([*mask._array.shape, *[1] * extra], np.int32))
+    else:
+        ids_shape, extra = shape(ids), rank(rows) - rank(ids)
+        full = apply_op(REGISTRY["ConcatV2"], ([ids_shape, ones([extra], dtypes.int32)], 0), name="concat")
+        mask = reshape(mask, full)
+    return apply_op(REGISTRY["LogicalAnd"], (mask, ones_like(rows, dtypes.bool)), name="and")
 
 
 def _nothing_for(op: Operation, gradient: Any) -> list[Any]:
@@ -312,8 +313,7 @@ def _sum_gradient(op: Operation, dy: Any) -> list[Any]:
 
 def _mean_gradient(op: Operation, dy: Any) -> list[Any]:
     x, ids = op.inputs
-    ones = apply_op(REGISTRY["Fill"], (_column_shape(x, ids), dy.dtype.as_numpy_dtype(1)), name="ones")
-    counts = apply_op(REGISTRY["SegmentSum"], (ones, ids))
+    counts = apply_op(REGISTRY["SegmentSum"], (ones(_column_shape(x, ids), dy.dtype), ids))
     return _nothing_for(op, _gather(_divide(dy, _at_least_one(counts)), ids))
 
 
@@ -322,8 +322,7 @@ def _column_shape(x: Any, ids: Any) -> Any:
     if x.shape.rank is not None and ids.shape.is_fully_defined():
         return np.array([ids.shape[0], *[1] * (x.shape.rank - 1)], np.int32)
     extra = apply_op(REGISTRY["ExpandDims"], (rank(x) - 1, 0))
-    ones = apply_op(REGISTRY["Fill"], (extra, np.int32(1)), name="ones")
-    return apply_op(REGISTRY["ConcatV2"], ([shape(ids), ones], 0), name="concat")
+    return apply_op(REGISTRY["ConcatV2"], ([shape(ids), ones(extra, dtypes.int32)], 0), name="concat")
 
 
 def _extremum_gradient(op: Operation, dy: Any) -> list[Any]:
@@ -334,7 +333,7 @@ def _extremum_gradient(op: Operation, dy: Any) -> list[Any]:
         chosen = apply_op(REGISTRY["LogicalAnd"], (chosen, _belongs(op.inputs[1], x)))
     count = _segment_op(op, "Sum", cast(chosen, dy.dtype))
     shared = _of_rows(op, _divide(dy, _at_least_one(count)))
-    return _nothing_for(op, _where(chosen, shared, _zeros_like(shared)))
+    return _nothing_for(op, _where(chosen, shared, zeros_like(shared)))
 
 
 def _product_gradient(op: Operation, dy: Any) -> list[Any]:
@@ -342,8 +341,8 @@ def _product_gradient(op: Operation, dy: Any) -> list[Any]:
     x = op.inputs[0]
     is_zero = apply_op(REGISTRY["Equal"], (x, x.dtype.as_numpy_dtype(0)))
     zeros = _segment_op(op, "Sum", cast(is_zero, dtypes.int32))
-    dy = _where(apply_op(REGISTRY["Greater"], (zeros, np.int32(1))), _zeros_like(dy), dy)
-    nonzero = _where(is_zero, apply_op(REGISTRY["OnesLike"], (x,), name="ones_like"), x)
+    dy = _where(apply_op(REGISTRY["Greater"], (zeros, np.int32(1))), zeros_like(dy), dy)
+    nonzero = _where(is_zero, ones_like(x), x)
     others = _of_rows(op, _segment_op(op, "Prod", nonzero))
     partial = _where(is_zero, others, _divide(_of_rows(op, op.outputs[0]), nonzero))
     return _nothing_for(op, _of_rows(op, dy) * conj(partial))
@@ -465,24 +464,23 @@ for _kind, _weights in _WEIGHTS.items():
 def _segment_counts(data: Any, segment_ids: Any, num_segments: Any) -> Any:
     """How many parts each group has, at least 1, of a shape that broadcasts to the result."""
     if isinstance(segment_ids, EagerTensor) and isinstance(data, EagerTensor):
-        ones = EagerTensor(np.ones(segment_ids._array.shape, data.dtype.numpy_dtype), data.dtype)
-        counts = apply_op(REGISTRY["UnsortedSegmentSum"], (ones, segment_ids, num_segments))
+        each = EagerTensor(np.ones(segment_ids._array.shape, data.dtype.numpy_dtype), data.dtype)
+        counts = apply_op(REGISTRY["UnsortedSegmentSum"], (each, segment_ids, num_segments))
         extra = data._array.ndim - segment_ids._array.ndim
         return _at_least_one(reshape(counts, np.array([-1, *[1] * extra], np.int32)))
-    ones = apply_op(REGISTRY["Fill"], (shape(segment_ids), data.dtype.as_numpy_dtype(1)), name="ones")
-    counts = apply_op(REGISTRY["UnsortedSegmentSum"], (ones, segment_ids, num_segments))
-    extra = apply_op(REGISTRY["Pack"], ([rank(data) - rank(segment_ids)],), {"axis": 0})
-    sizes = [reshape(num_segments, [1]), apply_op(REGISTRY["Fill"], (cast(extra, dtypes.int32), np.int32(1)), name="ones")]
-    sizes[1] = cast(sizes[1], sizes[0].dtype)
-    return _at_least_one(reshape(counts, apply_op(REGISTRY["ConcatV2"], (sizes, 0), name="concat")))
+    ids_shape = shape(segment_ids)
+    counts = apply_op(REGISTRY["UnsortedSegmentSum"], (ones(ids_shape, data.dtype), segment_ids, num_segments))
+    first = num_segments[np.newaxis]
+    extra = ones([rank(data) - rank(segment_ids)], num_segments.dtype)
+    return _at_least_one(reshape(counts, apply_op(REGISTRY["ConcatV2"], ([first, extra], 0), name="concat")))
 
 
 @public("math.unsorted_segment_mean", v1=["unsorted_segment_mean"])
 def unsorted_segment_mean(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Any:
     """The mean of the parts of `data` that have one id (0 if there is none); see unsorted_segment_sum."""
     with scope(name or "UnsortedSegmentMean", data, segment_ids, num_segments):
-        data, segment_ids, num_segments = _tensors(data, segment_ids, num_segments)
-        counts = _segment_counts(data, segment_ids, num_segments)
+        data, segment_ids = convert_to_tensor(data), convert_to_tensor(segment_ids)
+        counts = _segment_counts(data, segment_ids, convert_to_tensor(num_segments))
         total = apply_op(REGISTRY["UnsortedSegmentSum"], (data, segment_ids, num_segments))
         return _divide(total, counts)
 
@@ -491,14 +489,10 @@ def unsorted_segment_mean(data: Any, segment_ids: Any, num_segments: Any, name: 
 def unsorted_segment_sqrt_n(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Any:
     """The sum of the parts of `data` that have one id, over the square root of their number; see unsorted_segment_sum."""
     with scope(name or "UnsortedSegmentSqrtN", data, segment_ids, num_segments):
-        data, segment_ids, num_segments = _tensors(data, segment_ids, num_segments)
-        counts = _segment_counts(data, segment_ids, num_segments)
+        data, segment_ids = convert_to_tensor(data), convert_to_tensor(segment_ids)
+        counts = _segment_counts(data, segment_ids, convert_to_tensor(num_segments))
         total = apply_op(REGISTRY["UnsortedSegmentSum"], (data, segment_ids, num_segments))
         return _divide(total, apply_op(REGISTRY["Sqrt"], (counts,)))
-
-
-def _tensors(data: Any, segment_ids: Any, num_segments: Any) -> tuple[Any, Any, Any]:
-    return convert_to_tensor(data), convert_to_tensor(segment_ids), convert_to_tensor(num_segments)
 
 
 def _picked(kind: str, name: str, words: str) -> None:

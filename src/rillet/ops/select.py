@@ -13,7 +13,8 @@ from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.errors import ShapeError
 from rillet.ops.arrays import as_array, is_concrete, text
-from rillet.ops.shape import reshape, shape_of
+from rillet.ops.broadcasting import unbroadcast
+from rillet.ops.scope import scope
 
 
 def _where_kernel(condition: Any) -> Any:
@@ -77,21 +78,13 @@ def _select_v2_gradient(op: Operation, dy: Any) -> list[Any]:
     condition, then, otherwise = op.inputs
     zeros = convert_to_tensor(dy.dtype.as_numpy_dtype(0), dy.dtype, name="zeros")
     parts = [apply_op(SELECT_V2, (condition, dy, zeros)), apply_op(SELECT_V2, (condition, zeros, dy))]
-    return [None, _reduced(parts[0], then, op), _reduced(parts[1], otherwise, op)]
-
-
-def _reduced(gradient: Any, source: Any, op: Operation) -> Any:
-    """The sum over what broadcasting added."""
-    if source.shape.is_fully_defined() and source.shape == gradient.shape:
-        return gradient
-    wanted = shape_of(source)
-    axes = apply_op(REGISTRY["BroadcastGradientArgs"], (wanted, shape_of(op.outputs[0]))).r0
-    return reshape(apply_op(REGISTRY["Sum"], (gradient, axes), {"keep_dims": True}), wanted)
+    sources = zip(parts, (then, otherwise), strict=True)
+    return [None, *(unbroadcast((source, op.outputs[0]), (part, None))[0] for part, source in sources)]
 
 
 SELECT_V2 = define(
     "SelectV2", "condition: bool, t: T, e: T -> output: T", "T: type",
-    reference=_select_v2_kernel, shape=_select_v2_shape, gradient=_select_v2_gradient,
+    reference=_select_v2_kernel, shape=_select_v2_shape, gradient=_select_v2_gradient, elementwise=True,
 )  # fmt: skip
 
 
@@ -166,7 +159,8 @@ SELECT = define(
 
 
 def _positions(condition: Any, name: str | None) -> Any:
-    return apply_op(WHERE, (convert_to_tensor(condition),), name=name)
+    with scope(name or "Where", condition) as full_name:
+        return apply_op(WHERE, (convert_to_tensor(condition, name="condition"),), name=full_name)
 
 
 @public(v2=["where"], v1=["where_v2"])

@@ -19,6 +19,7 @@ from rillet.errors import ShapeError, format_shape
 from rillet.ops.arguments import renamed
 from rillet.ops.arrays import as_array, is_concrete, size_of, sizes, text
 from rillet.ops.families import same_shape, scalar_shape
+from rillet.ops.scope import scope
 
 # ---- shapes as values -----------------------------------------------------------------------------------------------
 
@@ -49,11 +50,13 @@ def shape_of(input: Any, out_type: Any = dtypes.int32, name: str | None = None) 
     wanted = dtypes.as_dtype(out_type)
     if hasattr(input, "dense_shape") and hasattr(input, "indices"):
         return apply_op(REGISTRY["Cast"], (input.dense_shape,), {"DstT": wanted}, name)
-    value = convert_to_tensor(input)
-    if not isinstance(value, EagerTensor) and value.shape.is_fully_defined():
-        array = np.array(value.shape.as_list(), wanted.numpy_dtype)
-        return constant_in(value.graph, array, wanted, name or "Shape")
-    return apply_op(SHAPE, (value,), {"out_type": wanted}, name)
+    if type(input) is EagerTensor and is_concrete(input):
+        return apply_op(SHAPE, (input,), {"out_type": wanted}, name)
+    with scope(name or "Shape", input) as full_name:
+        value = convert_to_tensor(input)
+        if full_name is not None and value.shape.is_fully_defined():
+            return _constant_near(value, np.array(value.shape.as_list(), wanted.numpy_dtype), wanted, full_name)
+        return apply_op(SHAPE, (value,), {"out_type": wanted}, full_name)
 
 
 @public(v2=["shape"])
@@ -88,14 +91,15 @@ def rank(input: Any, name: str | None = None) -> Any:
     """The number of dimensions of `input`, an int32 scalar. It is a constant where the static rank is known."""
     if hasattr(input, "dense_shape") and hasattr(input, "indices"):
         return size_of_tensor(input.dense_shape, dtypes.int32, name)
-    value = convert_to_tensor(input)
-    known = value.shape.rank
-    if known is None:
-        return apply_op(RANK, (value,), name=name)
-    return _constant_near(value, np.int32(known), dtypes.int32, name or "Rank")
+    with scope(name or "Rank", input) as full_name:
+        value = convert_to_tensor(input)
+        known = value.shape.rank
+        if known is None:
+            return apply_op(RANK, (value,), name=full_name)
+        return _constant_near(value, np.int32(known), dtypes.int32, full_name)
 
 
-def _constant_near(value: Any, array: Any, dtype: DType, name: str) -> Any:
+def _constant_near(value: Any, array: Any, dtype: DType, name: str | None) -> Any:
     """A constant of the graph that `value` belongs to; concrete where `value` is."""
     return constant_in(None if isinstance(value, EagerTensor) else value.graph, array, dtype, name)
 
@@ -118,11 +122,12 @@ def size_of_tensor(input: Any, out_type: Any = dtypes.int32, name: str | None = 
     if hasattr(input, "dense_shape") and hasattr(input, "indices"):
         extents = apply_op(REGISTRY["Cast"], (input.dense_shape,), {"DstT": wanted})
         return apply_op(REGISTRY["Prod"], (extents, 0), {"keep_dims": False}, name)
-    value = convert_to_tensor(input)
-    count = value.shape.num_elements()
-    if count is None:
-        return apply_op(SIZE, (value,), {"out_type": wanted}, name)
-    return _constant_near(value, wanted.as_numpy_dtype(count), wanted, name or "Size")
+    with scope(name or "Size", input) as full_name:
+        value = convert_to_tensor(input)
+        count = value.shape.num_elements()
+        if count is None:
+            return apply_op(SIZE, (value,), {"out_type": wanted}, full_name)
+        return _constant_near(value, wanted.as_numpy_dtype(count), wanted, full_name)
 
 
 @public(v2=["size"])

@@ -324,9 +324,15 @@ def _strided_slice_gradient(op: Operation, dy: Any) -> list[Any]:
         return [apply_op(STRIDED_SLICE_GRAD, (whole, *bounds, dy), attrs), None, None, None]
     # what is constant becomes a constant of the gradient's own, so that it stays known inside loops and functions
     parts = [shape_of(op.inputs[0], bounds[0].dtype), *bounds]
-    known = [constant_value(part) for part in parts]
+    known = [_written_out(part) for part in parts]
     chosen = [part if value is None else value for part, value in zip(parts, known, strict=True)]
     return [apply_op(STRIDED_SLICE_GRAD, (*chosen, dy), attrs), None, None, None]
+
+
+def _written_out(tensor: Any) -> Any:
+    """The value of a constant, or of constants packed together; None for what is computed, even from constants."""
+    sources = tensor.op.inputs if tensor.op.type == "Pack" else [tensor]
+    return constant_value(tensor) if all(source.op.type == "Const" for source in sources) else None
 
 
 STRIDED_SLICE = define(

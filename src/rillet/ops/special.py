@@ -1,4 +1,4 @@
-"""Special functions: error, gamma, beta and Bessel functions, and some integrals. (Their kernels: special_functions.)"""
+"""Special functions: error, gamma, beta and Bessel functions, some integrals. (Their kernels: special_functions.)"""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ from rillet.ops.families import broadcast_shapes, same_shape, unary
 from rillet.ops.reduce import reduce_sum
 from rillet.ops.scope import scope
 
-# ---- functions of one variable ---------
+Function = Callable[..., Any]
+
+# ---- functions of one variable ----------------------------------------------------------------------------------------
 
 
-def _function(op_type: str, kernel: Any, gradient: Any) -> Callable[..., Any]:
+def _function(op_type: str, kernel: Any, gradient: Any) -> Function:
     """A function whose node has its own name: tf.math.lgamma is Lgamma."""
     name = op_type.lower()
     return unary(
@@ -48,7 +50,7 @@ def _function(op_type: str, kernel: Any, gradient: Any) -> Callable[..., Any]:
     )
 
 
-def _scoped(op_type: str, kernel: Any, gradient: Any, name: str, *namespaces: str) -> Callable[..., Any]:
+def _scoped(op_type: str, kernel: Any, gradient: Any, name: str, *namespaces: str) -> Function:
     """A function whose node lies in a scope named after the function: tf.math.ndtri is ndtri/Ndtri."""
     definition = define(
         op_type, "x: T -> y: T", "T: floating", reference=in_double(kernel), shape=same_shape, gradient=gradient,
@@ -121,9 +123,12 @@ def erfcinv(x: Any, name: str | None = None) -> Any:
 
 # ---- gamma and beta functions ---------------------------------------------------------------------------------------
 
-digamma = _function(
-    "Digamma", special_functions.digamma, lambda op, dy: dy * polygamma(constant_like(1, dy), op.inputs[0])
-)
+
+def _digamma_gradient(op: Operation, dy: Any) -> Any:
+    return dy * polygamma(constant_like(1, dy), op.inputs[0])
+
+
+digamma = _function("Digamma", special_functions.digamma, _digamma_gradient)
 lgamma = _function("Lgamma", special_functions.lgamma, lambda op, dy: dy * digamma(op.inputs[0]))
 
 
@@ -137,10 +142,18 @@ def _pair(op_type: str, arguments: tuple[str, str], kernel: Any, derivatives: An
 
 
 _WIDE = "{float32, float64}"
-ZETA = _pair("Zeta", ("x", "q"), special_functions.zeta, lambda x, q: (None, negative(x) * zeta(x + 1.0, q)), _WIDE)
-POLYGAMMA = _pair(
-    "Polygamma", ("a", "x"), special_functions.polygamma, lambda n, x: (None, polygamma(n + 1.0, x)), _WIDE
-)
+
+
+def _zeta_derivatives(x: Any, q: Any) -> tuple[None, Any]:
+    return None, negative(x) * zeta(x + 1.0, q)
+
+
+def _polygamma_derivatives(a: Any, x: Any) -> tuple[None, Any]:
+    return None, polygamma(a + 1.0, x)
+
+
+ZETA = _pair("Zeta", ("x", "q"), special_functions.zeta, _zeta_derivatives, _WIDE)
+POLYGAMMA = _pair("Polygamma", ("a", "x"), special_functions.polygamma, _polygamma_derivatives, _WIDE)
 
 
 @public("math.zeta", v1=["zeta"])
@@ -285,18 +298,18 @@ def _y1_gradient(op: Operation, dy: Any) -> Any:
     return dy * (bessel_y0(x) - div(y, x))
 
 
-bessel_i0 = _bessel("I0", lambda op, dy: dy * bessel_i1(op.inputs[0]))
-bessel_i0e = _bessel("I0e", _i0e_gradient)
-bessel_i1 = _bessel("I1", _i1_gradient)
-bessel_i1e = _bessel("I1e", _i1e_gradient)
-bessel_j0 = _bessel("J0", lambda op, dy: dy * -bessel_j1(op.inputs[0]))
-bessel_j1 = _bessel("J1", _j1_gradient)
-bessel_k0 = _bessel("K0", lambda op, dy: dy * -bessel_k1(op.inputs[0]))
-bessel_k0e = _bessel("K0e", lambda op, dy: dy * (op.outputs[0] - bessel_k1e(op.inputs[0])))
-bessel_k1 = _bessel("K1", _k1_gradient)
-bessel_k1e = _bessel("K1e", _k1e_gradient)
-bessel_y0 = _bessel("Y0", lambda op, dy: dy * -bessel_y1(op.inputs[0]))
-bessel_y1 = _bessel("Y1", _y1_gradient)
+bessel_i0: Function = _bessel("I0", lambda op, dy: dy * bessel_i1(op.inputs[0]))
+bessel_i0e: Function = _bessel("I0e", _i0e_gradient)
+bessel_i1: Function = _bessel("I1", _i1_gradient)
+bessel_i1e: Function = _bessel("I1e", _i1e_gradient)
+bessel_j0: Function = _bessel("J0", lambda op, dy: dy * -bessel_j1(op.inputs[0]))
+bessel_j1: Function = _bessel("J1", _j1_gradient)
+bessel_k0: Function = _bessel("K0", lambda op, dy: dy * -bessel_k1(op.inputs[0]))
+bessel_k0e: Function = _bessel("K0e", lambda op, dy: dy * (op.outputs[0] - bessel_k1e(op.inputs[0])))
+bessel_k1: Function = _bessel("K1", _k1_gradient)
+bessel_k1e: Function = _bessel("K1e", _k1e_gradient)
+bessel_y0: Function = _bessel("Y0", lambda op, dy: dy * -bessel_y1(op.inputs[0]))
+bessel_y1: Function = _bessel("Y1", _y1_gradient)
 
 # ---- integrals ------------------------------------------------------------------------------------------------------
 

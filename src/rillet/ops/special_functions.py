@@ -1,4 +1,4 @@
-"""Special functions on float64 arrays of one shape (see approximation for how). Outside of its domain each gives nan."""
+"""Special functions of float64 arrays of one shape (approximation says how). Outside of its domain each gives nan."""
 
 from __future__ import annotations
 
@@ -213,13 +213,13 @@ def _digamma_reflected(x: Any) -> Any:
 
 def zeta(x: Any, q: Any) -> Any:
     """Hurwitz' zeta function, the sum of (q + k)^-x over k >= 0, by the formula of Euler and Maclaurin."""
-    is_pole = (x == 1) | ((q <= 0) & (q == np.floor(q)))
-    is_defined = (x > 1) & ((q > 0) | (x == np.floor(x)))
-    result = np.where(x < 1, np.nan, np.where(is_pole, np.inf, np.nan))
-    chosen = is_defined & ~is_pole & ~np.isnan(q)
+    is_pole = (q <= 0) & (q == np.floor(q))
+    at_pole = np.where(x % 2 == 0, np.inf, np.nan)  # for an odd x, the sign depends on the side
+    result = np.where(x == 1, np.inf, np.where((x > 1) & is_pole, at_pole, np.where(q == np.inf, 0.0, np.nan)))
+    chosen = (x > 1) & ~is_pole & ((q > 0) | (x == np.floor(x))) & np.isfinite(q)
     if chosen.any():
         result[chosen] = _hurwitz(x[chosen], q[chosen])
-    return result
+    return np.where(x >= 1, result, np.nan)
 
 
 def _hurwitz(x: Any, q: Any) -> Any:
@@ -325,7 +325,7 @@ def _incomplete_gamma(a: Any, x: Any, wants_upper: bool) -> Any:
 
 def igamma(a: Any, x: Any) -> Any:
     """The regularized lower incomplete gamma function P(a, x)."""
-    return np.where((a == 0) & (x == 0), 0.0, _incomplete_gamma(a, x, wants_upper=False))
+    return np.where((x == 0) & ~np.isnan(a), 0.0, _incomplete_gamma(a, x, wants_upper=False))
 
 
 def igammac(a: Any, x: Any) -> Any:
@@ -412,7 +412,8 @@ def _away_from_zero(x: Any, tiny: float) -> Any:
 
 # ---- Bessel functions -----------------------------------------------------------------------------------------------
 
-# I and J are means over half a turn (Bessel's integrals); K, and J and Y of large arguments, come from Hankel's integral.
+# Up to 2 all come from power series. Beyond, I and J are means over half a turn (Bessel's integrals), and K and Y, and
+# all of them for large arguments, come from Hankel's integral.
 
 
 def _hankel(order: int, z: Any) -> Any:
@@ -426,7 +427,7 @@ def _hankel(order: int, z: Any) -> Any:
     return 2 / _SQRT_PI * integral_of_bell(integrand)
 
 
-# Up to 2 there are power series in x^2 / 4, with coefficients 1 / (k! (k + order)!), for J with alternating signs.
+# The power series of I, in x^2 / 4; J has alternating signs.
 _POWERS = [[1 / (math.factorial(k) * math.factorial(k + order)) for k in range(20)] for order in (0, 1)]
 
 
@@ -547,8 +548,8 @@ _J_MIDDLE = (
     Fit(lambda x: x * mean_over_half_turn(lambda u: np.cos(x[:, None] * np.cos(u)) * np.sin(u) ** 2), 2, 8),
 )
 # Hankel's P and Q: the amplitude of J and Y, split into the parts in and out of phase.
-_IN_PHASE = tuple(Fit(lambda t, n=n: _hankel(n, -8j / t).real, 0, 1) for n in (0, 1))
-_OUT_OF_PHASE = tuple(Fit(lambda t, n=n: _hankel(n, -8j / t).imag, 0, 1) for n in (0, 1))
+_IN_PHASE = (Fit(lambda t: _hankel(0, -8j / t).real, 0, 1), Fit(lambda t: _hankel(1, -8j / t).real, 0, 1))
+_OUT_OF_PHASE = (Fit(lambda t: _hankel(0, -8j / t).imag, 0, 1), Fit(lambda t: _hankel(1, -8j / t).imag, 0, 1))
 
 
 def _hankel_pair(order: int, x: Any) -> tuple[Any, Any]:
@@ -656,11 +657,8 @@ def expint(x: Any) -> Any:
 def _fresnel_series(offset: int) -> list[float]:
     """Of S(x) / x^3 (offset 1) or C(x) / x (offset 0), in powers of x^4."""
     half_turn = np.pi / 2
-    terms = range(25)
-    return [
-        (-1) ** k * half_turn ** (2 * k + offset) / (math.factorial(2 * k + offset) * (4 * k + 1 + 2 * offset))
-        for k in terms
-    ]
+    powers = [half_turn ** (2 * k + offset) / math.factorial(2 * k + offset) for k in range(25)]
+    return _alternating([power / (4 * k + 1 + 2 * offset) for k, power in enumerate(powers)])
 
 
 _FRESNEL = (_fresnel_series(0), _fresnel_series(1))

@@ -20,7 +20,7 @@ from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import handle_data
 from rillet.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError, ShapeError, format_shape
-from rillet.ops.families import same_shape, scalar_shape
+from rillet.ops.families import scalar_shape
 
 
 def read_state(state: VariableState) -> Any:
@@ -49,7 +49,9 @@ def write_state(state: VariableState, value: Any) -> Any:
     return value
 
 
-def _make_state(dtype: Any, shape: TensorShape, container: str, shared_name: str, context: Any, node: Any) -> VariableState:
+def _make_state(
+    dtype: Any, shape: TensorShape, container: str, shared_name: str, context: Any, node: Any
+) -> VariableState:
     name = shared_name or getattr(node, "name", "")
     state: VariableState = context.resource((container, name), lambda: VariableState(name, dtype, shape))
     return state
@@ -193,5 +195,3 @@ IS_VARIABLE_INITIALIZED = define(
 def read_variable(handle: Any, dtype: dtypes.DType, name: str | None = None) -> Any:
     """The value of the variable behind `handle`."""
     return apply_op(READ_VARIABLE, (handle,), {"dtype": dtype}, name)
-
-

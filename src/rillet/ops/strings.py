@@ -42,7 +42,10 @@ def _length(text: bytes, unit: str) -> int:
 
 
 LENGTH = _string_op(
-    "StringLength", lambda text, *, unit: each(lambda t: _length(t, unit), text, dtype=np.int32), "unit: string = 'BYTE'", "int32"
+    "StringLength",
+    lambda text, *, unit: each(lambda t: _length(t, unit), text, dtype=np.int32),
+    "unit: string = 'BYTE'",
+    "int32",
 )
 
 
@@ -98,7 +101,9 @@ def _substr(text: Any, position: Any, length: Any, *, unit: str) -> Any:
         characters = _characters(t, unit)
         index = next(count)
         if not -len(characters) <= start <= len(characters):
-            raise ValueError(f"pos {start} out of range for string b'{t.decode(errors='backslashreplace')}' at index {index}")
+            raise ValueError(
+                f"pos {start} out of range for string b'{t.decode(errors='backslashreplace')}' at index {index}"
+            )
         begin = start + len(characters) if start < 0 else start
         part = characters[begin : begin + max(size, 0)]
         return part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
@@ -113,13 +118,13 @@ SUBSTR = define(
 
 
 @public(v2=["strings.substr"])
-def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> Any:  # noqa: A002
+def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> Any:
     """`len` bytes (or characters) from `pos` of each string; a negative pos counts from the end."""
     return apply_op(SUBSTR, (input, pos, len), {"unit": unit}, name)
 
 
 @public(v1=["substr", "strings.substr"])
-def substr_v1(input: Any, pos: Any, len: Any, name: str | None = None, unit: str = "BYTE") -> Any:  # noqa: A002
+def substr_v1(input: Any, pos: Any, len: Any, name: str | None = None, unit: str = "BYTE") -> Any:
     return substr(input, pos, len, unit, name)
 
 
@@ -184,7 +189,9 @@ REDUCE_JOIN = define(
 
 
 @public(v2=["strings.reduce_join"])
-def reduce_join(inputs: Any, axis: Any = None, keepdims: bool = False, separator: str = "", name: str | None = None) -> Any:
+def reduce_join(
+    inputs: Any, axis: Any = None, keepdims: bool = False, separator: str = "", name: str | None = None
+) -> Any:
     """The strings along `axis` (None: all, in row-major order; a list: in its order) joined into one."""
     inputs = convert_to_tensor(inputs)
     axes = all_axes(inputs) if axis is None else axis
@@ -318,7 +325,9 @@ def _to_number(text: Any, *, out_type: dtypes.DType) -> Any:
                 raise ValueError
             value = read(t.strip())
         except ValueError:
-            raise ValueError(f"StringToNumberOp could not correctly convert string: {t.decode(errors='replace')}") from None
+            raise ValueError(
+                f"StringToNumberOp could not correctly convert string: {t.decode(errors='replace')}"
+            ) from None
         if out_type.is_integer and not out_type.min <= value <= out_type.max:
             raise ValueError(f"StringToNumberOp could not correctly convert string: {t.decode()}")
         return value
@@ -446,7 +455,9 @@ FORMAT = define(
 
 
 @public("strings.format")
-def string_format(template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: str | None = None) -> Any:
+def string_format(
+    template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: str | None = None
+) -> Any:
     """`template` with each placeholder replaced by a tensor of `inputs`. ValueError when their numbers differ."""
     values = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     if template.count(placeholder) != len(values):
@@ -532,10 +543,14 @@ def _decode_raw(text: Any, *, out_type: dtypes.DType, little_endian: bool) -> An
     dtype = out_type.numpy_dtype.newbyteorder("<" if little_endian else ">")
     sizes = {len(t) for t in array.ravel()}
     if len(sizes) > 1:
-        raise ValueError(f"DecodeRaw requires input strings to all be the same size, but there are sizes {sorted(sizes)}")
+        raise ValueError(
+            f"DecodeRaw requires input strings to all be the same size, but there are sizes {sorted(sizes)}"
+        )
     size = sizes.pop() if sizes else 0
     if size % dtype.itemsize:
-        raise ValueError(f"Input to DecodeRaw has length {size} that is not a multiple of {dtype.itemsize}, the size of {out_type.name}")
+        raise ValueError(
+            f"Input to DecodeRaw has length {size} that is not a multiple of {dtype.itemsize}, the size of {out_type.name}"
+        )
     rows = np.frombuffer(b"".join(array.ravel().tolist()), dtype).astype(out_type.numpy_dtype)
     return rows.reshape(*array.shape, size // dtype.itemsize)
 
@@ -560,17 +575,29 @@ def decode_raw(
     """The bytes of each string as numbers, along a new last axis."""
     if fixed_length is not None:
         raise NotImplementedError("decode_raw: fixed_length is not supported")
-    return apply_op(DECODE_RAW, (input_bytes,), {"out_type": dtypes.as_dtype(out_type), "little_endian": little_endian}, name)
+    return apply_op(
+        DECODE_RAW, (input_bytes,), {"out_type": dtypes.as_dtype(out_type), "little_endian": little_endian}, name
+    )
 
 
 @public(v1=["decode_raw", "io.decode_raw"])
 def decode_raw_v1(
-    input_bytes: Any = None, out_type: Any = None, little_endian: bool = True, name: str | None = None, bytes: Any = None  # noqa: A002
+    input_bytes: Any = None,
+    out_type: Any = None,
+    little_endian: bool = True,
+    name: str | None = None,
+    bytes: Any = None,
 ) -> Any:
     return decode_raw(input_bytes if bytes is None else bytes, out_type, little_endian, None, name)
 
 
-_CODECS = {"UTF-8": "utf-8", "UTF-16-BE": "utf-16-be", "UTF-32-BE": "utf-32-be", "US-ASCII": "ascii", "LATIN1": "latin-1"}
+_CODECS = {
+    "UTF-8": "utf-8",
+    "UTF-16-BE": "utf-16-be",
+    "UTF-32-BE": "utf-32-be",
+    "US-ASCII": "ascii",
+    "LATIN1": "latin-1",
+}
 
 
 def _transcode(text: Any, *, input_encoding: str, output_encoding: str, errors: str, replacement_char: int) -> Any:
@@ -605,4 +632,3 @@ def unicode_transcode(
         "replacement_char": replacement_char, "replace_control_characters": replace_control_characters,
     }  # fmt: skip
     return apply_op(TRANSCODE, (input,), attrs, name)
-

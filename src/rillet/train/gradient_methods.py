@@ -7,16 +7,15 @@ from typing import Any
 
 from rillet.core import context
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.dtypes import int64
 from rillet.core.export import public
 from rillet.core.opdef import REGISTRY
 from rillet.frontend.control import group
 from rillet.frontend.initializers import Constant, Ones
 from rillet.frontend.variable import ReferenceVariable
 from rillet.ops.cast import cast
-from rillet.ops.constants import constant_v1
+from rillet.ops.constants import constant_v1, identity
 from rillet.ops.creation import ones
-from rillet.train.optimizer import Optimizer, as_dtype, run_after, slot_variable
+from rillet.train.optimizer import Optimizer, as_dtype, run_after
 
 
 class _WithScalars(Optimizer):
@@ -227,13 +226,20 @@ class AdagradDAOptimizer(_Fused):
 
     def _create_slots(self, var_list: Sequence[Any]) -> None:
         for var in var_list:
-            self._zeros_slot(var, "gradient_accumulator", self._name)
-            self._constant_slot(var, self._start, "gradient_squared_accumulator", self._name)
+            dtype, shape = var.dtype.base_dtype, var.shape
+            zeros, squares = constant_v1(0.0, dtype, shape), constant_v1(self._start, dtype, shape)
+            self._get_or_make_slot(var, zeros, "gradient_accumulator", self._name)
+            self._get_or_make_slot(var, squares, "gradient_squared_accumulator", self._name)
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._step = identity(self._global_step) + 1  # the step that this update makes
 
     def _form(self, var: Any) -> tuple[str, list[str], list[Any], list[Any]]:
-        step = cast(convert_to_tensor(self._global_step), int64)
+        step = identity(self._step)
+        strengths = [cast(strength, var.dtype.base_dtype) for strength in self._strengths]
         slots = ["gradient_accumulator", "gradient_squared_accumulator"]
-        return "ApplyAdagradDA", slots, [], [*self._values("learning_rate"), *self._strengths, step]
+        return "ApplyAdagradDA", slots, [], [*self._values("learning_rate"), *strengths, step]
 
 
 @public(v1=["train.AdadeltaOptimizer"])
@@ -338,14 +344,14 @@ class FtrlOptimizer(_Fused):
 
     def _create_slots(self, var_list: Sequence[Any]) -> None:
         for var in var_list:
-            self._make_slot(var, "accum", self._accum_name or self._name, lambda var=var: self._accumulator(var))
+            shape, dtype = var.shape, var.dtype.base_dtype
+            self._get_or_make_slot_with_initializer(
+                var, self._first_accumulator, shape, dtype, "accum", self._accum_name or self._name
+            )
             self._zeros_slot(var, "linear", self._linear_name or self._name)
 
-    def _accumulator(self, var: Any) -> Any:
-        def start(shape: Any, dtype: Any) -> Any:
-            return ones(shape, dtype) * self._initial_accumulator_value
-
-        return slot_variable(var, start, var.shape, var.dtype.base_dtype)
+    def _first_accumulator(self, shape: Any, dtype: Any) -> Any:
+        return ones(shape, dtype) * self._initial_accumulator_value
 
     def _form(self, var: Any) -> tuple[str, list[str], list[Any], list[Any]]:
         names = ["learning_rate", "l1_regularization_strength", "l2_regularization_strength", "learning_rate_power"]

@@ -18,13 +18,12 @@ from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.control import group
-from rillet.frontend.initializers import Zeros
 from rillet.frontend.partitioned import PartitionedVariable
 from rillet.frontend.scopes import init_scope
 from rillet.frontend.variable import ReferenceVariable, Variable
-from rillet.frontend.variable_scope import get_variable, variable_scope
 from rillet.ops.cast import cast
 from rillet.ops.shape import shape_of
+from rillet.train.slots import at_home, create_slot, create_zeros_slot
 
 
 @public(v1=["train.Optimizer"])
@@ -246,24 +245,21 @@ class Optimizer:
         return self._slots.setdefault(slot_name, {})
 
     def _zeros_slot(self, var: Any, slot_name: str, op_name: str) -> Any:
-        return self._get_or_make_slot_with_initializer(
-            var, Zeros(), var.shape, var.dtype.base_dtype, slot_name, op_name
-        )
+        return self._make_slot(var, slot_name, lambda: create_zeros_slot(var, op_name))
 
     def _get_or_make_slot(self, var: Any, val: Any, slot_name: str, op_name: str) -> Any:
         """A slot that starts as the tensor `val`."""
-        return self._make_slot(var, slot_name, op_name, lambda: slot_variable(var, val, None, None))
+        return self._make_slot(var, slot_name, lambda: create_slot(var, val, op_name))
 
     def _get_or_make_slot_with_initializer(
         self, var: Any, initializer: Any, shape: Any, dtype: Any, slot_name: str, op_name: str
     ) -> Any:
-        return self._make_slot(var, slot_name, op_name, lambda: slot_variable(var, initializer, shape, dtype))
+        return self._make_slot(var, slot_name, lambda: create_slot(var, initializer, op_name, shape, dtype))
 
-    def _make_slot(self, var: Any, slot_name: str, op_name: str, make: Callable[[], Any]) -> Any:
+    def _make_slot(self, var: Any, slot_name: str, make: Callable[[], Any]) -> Any:
         slots = self._slot_dict(slot_name)
         if id(var) not in slots:
-            with _home_of(var), variable_scope(None, f"{var.name.partition(':')[0]}/{op_name}"):
-                slots[id(var)] = (var, make())
+            slots[id(var)] = (var, make())
         return slots[id(var)][1]
 
     def _create_non_slot_variable(self, initial_value: Any, name: str, colocate_with: Any) -> Any:
@@ -271,7 +267,7 @@ class Optimizer:
         key = (name, _graph_key(colocate_with.graph))
         if key not in self._non_slots:
             use_resource = not isinstance(colocate_with, ReferenceVariable)
-            with _home_of(colocate_with):
+            with at_home(colocate_with.graph):
                 self._non_slots[key] = Variable(initial_value, name=name, trainable=False, use_resource=use_resource)
         return self._non_slots[key]
 
@@ -330,20 +326,6 @@ def _without_repetition(values: Any, indices: Any) -> tuple[Any, Any]:
     unique = apply_op(REGISTRY["Unique"], (indices,))
     count = shape_of(unique.y)[0]
     return apply_op(REGISTRY["UnsortedSegmentSum"], (values, unique.idx, count)), unique.y
-
-
-def slot_variable(var: Any, initializer: Any, shape: Any, dtype: Any) -> Any:
-    """A variable in the current scope, of the same kind as `var`."""
-    use_resource = not isinstance(var, ReferenceVariable)
-    return get_variable(
-        "", shape, dtype=dtype, initializer=initializer, trainable=False, use_resource=use_resource, validate_shape=True
-    )
-
-
-def _home_of(variable: Any) -> Any:
-    """Where the variable lives: its graph, or eager execution."""
-    here = context.state().graph
-    return contextlib.nullcontext() if variable.graph is here else context.use_graph(variable.graph)
 
 
 def _graph_key(graph: Any) -> int | None:
