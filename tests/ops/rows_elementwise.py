@@ -113,7 +113,8 @@ UNARY = [
     unary("math.sigmoid", anything, FLOATS_AND_COMPLEX),
     unary("math.log_sigmoid", anything),
     unary("math.softplus", anything),
-    unary("math.erf", anything),
+    # TensorFlow's float64 kernel gives nan for infinities.
+    unary("math.erf", anything, special=[value for value in SPECIAL if not math.isinf(value)]),
     unary("math.erfc", anything),
     unary("math.erfinv", symmetric, tolerance=4),
     unary("math.erfcinv", positive, special=None, call=lambda tf, x: tf.math.erfcinv(x / 2), tolerance=4),
@@ -450,6 +451,45 @@ OTHER = [
         [boolean(3, dtype="bool"), anything(3, 4), anything(3, 4)],
         (*SINGLE, "int32"),
         {"same": [(3, 4), None, None], "scalar": [(), None, None]},
+    ),
+    Row(
+        "math.reciprocal_no_nan", lambda tf, x: tf.math.reciprocal_no_nan(tf.round(x)), [anything(4, 5)], SINGLE, wrt=()
+    ),
+    Row(
+        "math.reciprocal_no_nan[nonzero]",
+        public("math.reciprocal_no_nan"),
+        [nonzero(4, 5)],
+        FLOATS_AND_COMPLEX,
+        gradient_dtypes=("float64", "complex128"),
+    ),
+    Row(
+        "raw_ops.IgammaGradA",
+        lambda tf, a, x: tf.raw_ops.IgammaGradA(a=a, x=x),
+        [positive(3, 5), positive(3, 5)],
+        SINGLE,
+        wrt=(),
+        tolerance=20,
+    ),
+    Row(
+        "raw_ops.RandomGammaGrad",
+        lambda tf, a, x: tf.raw_ops.RandomGammaGrad(alpha=a, sample=x),
+        [positive(3, 5), positive(3, 5)],
+        SINGLE,
+        wrt=(),
+        tolerance=20,
+    ),
+    Row(
+        "operators.arrays",
+        lambda tf, x: [np.ones(3) + x, x * np.arange(3), 2 - x, x**2, np.float64(2) / x, x + True],
+        [nonzero(2, 3)],
+        SINGLE,
+    ),
+    Row(
+        "operators.bools",
+        lambda tf, x: [x * x, x & True, True | x, x ^ np.array([True, False])],
+        [boolean(3, 2, dtype="bool")],
+        ("bool",),
+        wrt=(),
     ),
     Row(
         "clip_by_value",

@@ -173,7 +173,7 @@ def remove_recorder(recorder: Recorder) -> None:
     current.refresh()
 
 
-class _VariableWatcher:
+class VariableWatcher:
     """Keeps which variables were read; wants to know of no operation."""
 
     higher_order = False
@@ -190,6 +190,12 @@ class _VariableWatcher:
     def variable_accessed(self, variable: Any) -> None:
         self.variables.setdefault(id(variable), variable)
 
+    def tell(self, recorders: tuple[Recorder, ...]) -> None:
+        """Tells others of the variables."""
+        for recorder in recorders:
+            for variable in self.variables.values():
+                recorder.variable_accessed(variable)
+
 
 @contextlib.contextmanager
 def recording_variables_only() -> Iterator[dict[int, Any]]:
@@ -197,7 +203,7 @@ def recording_variables_only() -> Iterator[dict[int, Any]]:
     were read. Yields those, by id. (The body of a branch is traced so: what is recorded is the branch as a whole.)"""
     current = _LOCAL.state
     saved = current.recorders
-    watcher = _VariableWatcher()
+    watcher = VariableWatcher()
     current.recorders = (watcher,)
     current.refresh()
     try:
@@ -205,9 +211,7 @@ def recording_variables_only() -> Iterator[dict[int, Any]]:
     finally:
         current.recorders = saved
         current.refresh()
-    for recorder in saved:
-        for variable in watcher.variables.values():
-            recorder.variable_accessed(variable)
+    watcher.tell(saved)
 
 
 @contextlib.contextmanager

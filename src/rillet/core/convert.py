@@ -30,11 +30,32 @@ def to_array(value: Any, dtype: DType | None = None, preferred: DType | None = N
         return _scalar(value, dtype or _fits(preferred, floating=False) or _integer_dtype(value, value), value)
     if isinstance(value, np.ndarray | np.generic):
         return _from_numpy(value, dtype)
+    if (kind is list or kind is tuple) and value and preferred is None:
+        quickly = _integers(value, dtype)
+        if quickly is not None:
+            return quickly
     if isinstance(value, python_array.array):
         return _from_numpy(np.array(value), dtype)
     if hasattr(value, "__array__"):
         return _from_numpy(np.asarray(value), dtype)
     return _from_python(value, dtype, preferred)
+
+
+def _integers(values: Any, dtype: DType | None) -> tuple[Any, DType] | None:
+    """A list of plain ints, as shapes and axes are: the common case, found out at little cost. None for other lists."""
+    if dtype is not None and dtype is not dtypes.int32 and dtype is not dtypes.int64:
+        return None
+    for element in values:
+        if type(element) is not int:
+            return None
+    found = _integer_dtype(min(values), max(values))
+    if dtype is dtypes.int32 and found is not dtype:
+        return None  # it is refused where the reason is given
+    found = dtype or found
+    try:
+        return np.array(values, found.numpy_dtype), found
+    except OverflowError:
+        return None
 
 
 def _fits(preferred: DType | None, floating: bool) -> DType | None:

@@ -19,6 +19,7 @@ _float_limits: Callable[[np.dtype[Any]], Any] = ml_dtypes.finfo
 _integer_limits: Callable[[np.dtype[Any]], Any] = ml_dtypes.iinfo
 
 _BY_ENUM: dict[int, "DType"] = {}
+_EXTREMES: dict[tuple[str, str], Any] = {}
 _LOOKUP: dict[Any, "DType"] = {}
 FROM_NUMPY: dict[np.dtype[Any], "DType"] = {}
 """From a NumPy dtype (native byte order, not S or U) to the `DType` that holds its values."""
@@ -97,6 +98,12 @@ class DType:
         return self._extreme("maximum", "max")
 
     def _extreme(self, word: str, attribute: str) -> Any:
+        known = _EXTREMES.get((self.name, attribute))
+        if known is None:
+            known = _EXTREMES[self.name, attribute] = self._find_extreme(word, attribute)
+        return known
+
+    def _find_extreme(self, word: str, attribute: str) -> Any:
         problem = f"Cannot find {word} value of {self}"
         if not self.is_numpy_compatible:
             raise TypeError(f"{problem}.")

@@ -247,7 +247,7 @@ class EagerTensor(Tensor):
         value = self.numpy()
         if isinstance(value, np.ndarray):
             text = repr(value) if is_repr else str(value)
-            return f"\n{text}" if is_repr and "\n" in text else text
+            return f"\n{text}" if "\n" in text else text
         return repr(value) if isinstance(value, (bytes, str)) else str(value)
 
     def __str__(self) -> str:

@@ -385,28 +385,27 @@ def _until(vector: Any, left_out: int) -> Any:
     return vector[:-left_out] if left_out else vector
 
 
-def _repeated_along(
-    value: Any, unique: tuple[str, ...], lone: list[str], x: Any, labels: tuple[str, ...]
-) -> Any:
+def _repeated_along(value: Any, unique: tuple[str, ...], lone: list[str], x: Any, labels: tuple[str, ...]) -> Any:
     """`value` with axes for the `lone` labels, of the size that they have in `x`."""
-    if ELLIPSIS in unique and x.shape.rank is None:
-        raise LookupError("The gradient of an einsum that sums over a label beside '...' needs an input of known rank.")
-    rank = x.shape.rank if ELLIPSIS in labels else len(labels)
-    spelled, wanted = _spelled_out(labels, rank), _spelled_out(unique, rank - len(labels) + len(unique))
-    sizes = shape(x)
-    axes = [spelled.index(label) for label in wanted]
-    if isinstance(x, EagerTensor):
-        known = np.array(x._array.shape, np.int32)[axes]
-        return apply_op(REGISTRY["BroadcastTo"], (_with_axes(value, wanted, lone), known))
-    full = apply_op(REGISTRY["GatherV2"], (sizes, np.array(axes, np.int32), 0))
-    return apply_op(REGISTRY["BroadcastTo"], (_with_axes(value, wanted, lone), full))
-
-
-def _with_axes(value: Any, wanted: tuple[Label, ...], lone: list[str]) -> Any:
-    for axis, label in enumerate(wanted):
+    start = unique.index(ELLIPSIS) if ELLIPSIS in unique else len(unique)
+    for axis, label in enumerate(unique[:start]):
         if label in lone:
             value = apply_op(REGISTRY["ExpandDims"], (value, axis))
-    return value
+    for axis, label in enumerate(reversed(unique[start + 1 :]), 1):
+        if label in lone:
+            value = apply_op(REGISTRY["ExpandDims"], (value, -axis))
+    return apply_op(REGISTRY["BroadcastTo"], (value, _sizes_of(unique, x, labels)))
+
+
+def _sizes_of(unique: tuple[str, ...], x: Any, labels: tuple[str, ...]) -> Any:
+    """The sizes in `x` of its labels, each taken once."""
+    if unique == labels:
+        return shape(x)
+    if ELLIPSIS in labels and x.shape.rank is None:
+        raise LookupError("The gradient of an einsum with '...' and repeated labels needs an input of known rank.")
+    spelled = _spelled_out(labels, x.shape.rank if ELLIPSIS in labels else len(labels))
+    axes = [spelled.index(label) for label in dict.fromkeys(spelled)]
+    return apply_op(REGISTRY["GatherV2"], (shape(x), np.array(axes, np.int32), 0))
 
 
 EINSUM = define(

@@ -68,19 +68,35 @@ def _complex_kernel(real: Any, imag: Any) -> Any:
     return result
 
 
+def _complex_partials(op: Operation, dz: Any) -> tuple[Any, Any]:
+    return real(dz), imag(dz)
+
+
+def _real_gradient(op: Operation, dy: Any) -> Any:
+    return complex(dy, constant_like(0, dy))
+
+
+def _imag_gradient(op: Operation, dy: Any) -> Any:
+    return complex(constant_like(0, dy), dy)
+
+
+def _complex_abs_gradient(op: Operation, dy: Any) -> Any:
+    return divide_no_nan(_as_complex(dy) * op.inputs[0], _as_complex(op.outputs[0]))
+
+
 COMPLEX = define(
     "Complex", "real: T, imag: T -> out: Tout", "T: {float32, float64} = float32, Tout: complex = complex64",
     reference=_complex_kernel, shape=broadcast_shapes, elementwise=True,
-    gradient=broadcast_gradient(lambda op, dz: (real(dz), imag(dz))),
+    gradient=broadcast_gradient(_complex_partials),
 )  # fmt: skip
 _PART = "T: complex = complex64, Tout: {float32, float64} = float32"
 REAL = define(
     "Real", "input: T -> output: Tout", _PART, reference=np.real, shape=same_shape, elementwise=True,
-    gradient=lambda op, dy: complex(dy, constant_like(0, dy)),
+    gradient=_real_gradient,
 )  # fmt: skip
 IMAG = define(
     "Imag", "input: T -> output: Tout", _PART, reference=np.imag, shape=same_shape, elementwise=True,
-    gradient=lambda op, dy: complex(constant_like(0, dy), dy),
+    gradient=_imag_gradient,
 )  # fmt: skip
 
 
@@ -94,25 +110,9 @@ ANGLE = define(
     "Angle", "input: T -> output: Tout", _PART, reference=np.angle, shape=same_shape, elementwise=True,
     gradient=_angle_gradient,
 )  # fmt: skip
-COMPLEX_SIGN = define(
-    "Sign", "x: T -> y: T", f"T: {SIGNED_OR_COMPLEX}", reference=np.sign, shape=same_shape, elementwise=True,
-    gradient=lambda op, dy: zeros_like(op.inputs[0]),
-)  # fmt: skip
-
-
-@public("sign", "math.sign")
-def sign(x: Any, name: str | None = None) -> Any:
-    """-1, 0 or 1 for each real element; x / abs(x) (0 at 0) for complex ones."""
-    x = convert_to_tensor(x)
-    if not x.dtype.is_complex:
-        return apply_op(SIGN, (x,), name=name)
-    modulus = apply_op(COMPLEX_ABS, (x,), {"Tout": x.dtype.real_dtype})
-    return apply_op(DIVIDE_NO_NAN, (x, cast(modulus, x.dtype)), name=name)
-
-
-ABS = define(
+COMPLEX_ABS = define(
     "ComplexAbs", "x: T -> y: Tout", _PART, reference=np.abs, shape=same_shape, elementwise=True,
-    gradient=lambda op, dy: divide_no_nan(_as_complex(dy) * op.inputs[0], _as_complex(op.outputs[0])),
+    gradient=_complex_abs_gradient,
 )  # fmt: skip
 
 
@@ -337,16 +337,22 @@ def _no_partials(op: Operation, dz: Any) -> list[None]:
     return [None, None]  # constant almost everywhere: nothing flows
 
 
-real_div = binary(
+real_div: Function = binary(
     "RealDiv", np.true_divide, "floating_or_complex", _quotient_gradient(lambda x, y: real_div(x, y)), names=["realdiv"]
 )
 define(
     "Div", "x: T, y: T -> z: T", "T: numeric", reference=_divide_kernel, shape=broadcast_shapes,
     gradient=_quotient_gradient(lambda x, y: x / y), elementwise=True,
 )  # fmt: skip
+
+
+def _over_no_nan(x: Any, y: Any) -> Any:
+    return divide_no_nan(x, y)
+
+
 DIVIDE_NO_NAN = define(
     "DivNoNan", "x: T, y: T -> z: T", "T: floating_or_complex", reference=_divide_no_nan_kernel,
-    shape=broadcast_shapes, gradient=_quotient_gradient(lambda x, y: divide_no_nan(x, y)), elementwise=True,
+    shape=broadcast_shapes, gradient=_quotient_gradient(_over_no_nan), elementwise=True,
 )  # fmt: skip
 floor_div = binary("FloorDiv", _floor_divide_kernel, "real", _no_partials, v1=["floor_div"])
 floor_mod = binary(
@@ -457,6 +463,22 @@ minimum = binary(
 )  # fmt: skip
 
 # ---- sign and rounding ----------------------------------------------------------------------------------------------
+
+SIGN = define(
+    "Sign", "x: T -> y: T", f"T: {SIGNED_OR_COMPLEX}", reference=np.sign, shape=same_shape, elementwise=True,
+    gradient=lambda op, dy: zeros_like(op.inputs[0]),
+)  # fmt: skip
+
+
+@public("sign", "math.sign")
+def sign(x: Any, name: str | None = None) -> Any:
+    """-1, 0 or 1 for each real element; x / abs(x) (0 at 0) for complex ones."""
+    x = convert_to_tensor(x)
+    if not x.dtype.is_complex:
+        return apply_op(SIGN, (x,), name=name)
+    modulus = apply_op(COMPLEX_ABS, (x,), {"Tout": x.dtype.real_dtype})
+    return apply_op(DIVIDE_NO_NAN, (x, cast(modulus, x.dtype)), name=name)
+
 
 ABS = define(
     "Abs", "x: T -> y: T", f"T: {SIGNED}", reference=np.abs, shape=same_shape, elementwise=True,

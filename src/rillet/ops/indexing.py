@@ -42,17 +42,40 @@ def _is_basic(key: Any) -> bool:
     return True
 
 
+def _at_once(value: Any, key: Any) -> EagerTensor | None:
+    """`value[key]` where NumPy may be asked: a concrete value that nobody records, a basic index within bounds."""
+    if type(value) is EagerTensor and type(value._array) is np.ndarray and context.state().quick and _is_basic(key):
+        try:
+            return EagerTensor(value._array[key], value.dtype, user_site())
+        except (IndexError, ValueError):
+            return None  # it fails again as an op, in TensorFlow's words
+    return None
+
+
 def getitem(self: Any, key: Any) -> Any:
     """`self[key]`: ints, slices, `...`, None (a new axis), scalar integer tensors, or a boolean mask."""
-    if type(self) is EagerTensor and type(self._array) is np.ndarray and context.state().quick and _is_basic(key):
-        try:
-            return EagerTensor(self._array[key], self.dtype, user_site())
-        except IndexError:
-            return sliced(self, key, None)  # it fails again there, in TensorFlow's words
-    return sliced(self, key, None)
+    found = _at_once(self, key)
+    return sliced(self, key, None) if found is None else found
 
 
-_BAD_INDEX = "Only integers, slices (`:`), ellipsis (`...`), tf.newaxis (`None`) and scalar tf.int32/tf.int64 tensors are valid indices"
+def variable_getitem(variable: Any, key: Any) -> Any:
+    """`variable[key]`: the slice of its value, whose `assign(value)` changes that part of the variable."""
+    value = variable.value()
+    found = _at_once(value, key)
+    if found is None:
+        return sliced(value, key, variable)
+
+    def assign(new_value: Any, name: str | None = None) -> Any:
+        return sliced(value, key, variable).assign(new_value, name)
+
+    found.assign = assign  # type: ignore[attr-defined]
+    return found
+
+
+_BAD_INDEX = (
+    "Only integers, slices (`:`), ellipsis (`...`), tf.newaxis (`None`) and scalar tf.int32/tf.int64 tensors are valid "
+    "indices"
+)
 
 
 def _check_index(item: Any) -> None:
@@ -82,6 +105,8 @@ def sliced(value: Any, key: Any, variable: Any) -> Any:
     if _is_mask(key):
         return boolean_mask(value, key)
     items = list(key) if isinstance(key, (tuple, list)) else [key]
+    if is_concrete(value, items):
+        items = [_as_ints(item) for item in items]
     begin, end, strides, masks = _read_index(items)
     with scope("strided_slice", value, begin, end, strides) as name:
         if name is None or begin:
@@ -94,6 +119,16 @@ def sliced(value: Any, key: Any, variable: Any) -> Any:
     if variable is not None:
         make_assignable(result, variable, bounds, masks._asdict())
     return result
+
+
+def _as_ints(item: Any) -> Any:
+    """An item of an index with concrete tensors replaced by their numbers."""
+    if isinstance(item, slice):
+        return slice(_as_ints(item.start), _as_ints(item.stop), _as_ints(item.step))
+    if isinstance(item, EagerTensor):
+        _check_index(item)
+        return int(item._array)
+    return item
 
 
 def _read_index(items: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any], Masks]:
@@ -169,11 +204,6 @@ def _packed(begin: list[Any], end: list[Any], strides: list[Any], name: str | No
     return tuple(vectors)
 
 
-def variable_getitem(variable: Any, key: Any) -> Any:
-    """`variable[key]`: the slice of its value, whose `assign(value)` changes that part of the variable."""
-    return sliced(variable.value(), key, variable)
-
-
 # ---- boolean masks --------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +247,10 @@ def _boolean_mask(tensor: Any, mask: Any, name: str, axis: Any) -> Any:
 
 def _apply_mask(tensor: Any, mask: Any, start: int, mask_rank: int) -> Any:
     """The masked axes flattened into one, and the places where the mask holds picked from it."""
+    if is_concrete(tensor, mask):
+        sizes, flags = tensor.shape.dimensions, np.asarray(mask._array)
+        flat = reshape(tensor, [*sizes[:start], flags.size, *sizes[start + mask_rank :]])
+        return gather(flat, np.flatnonzero(flags), axis=start)
     end = start + mask_rank
     count = apply_op(REGISTRY["Prod"], (shape_of(tensor)[start:end], [0]), {"keep_dims": False})
     flat_shape = concat([shape_of(tensor)[:start], [count], shape_of(tensor)[end:]], 0)
