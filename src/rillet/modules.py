@@ -57,6 +57,7 @@ _MODULES = {
         "pool",
         "pooling",
         "printing",
+        "python_call",
         "random",
         "random_distributions",
         "random_seed",
@@ -83,6 +84,7 @@ _MODULES = {
         "control",
         "custom",
         "gradients",
+        "python_call",
         "tape",
     ),
     "frontend": (
@@ -96,6 +98,7 @@ _MODULES = {
         "partitioned",
         "printing",
         "public",
+        "python_call",
         "raw_ops",
         "scopes",
         "session",

@@ -50,11 +50,11 @@ def test_make_callable_and_feeding_in_nests() -> None:
 
 def test_a_control_input_added_later_is_respected() -> None:
     v = tf.Variable(0.0)
-    read = v.read_value()
+    read = v.value()
     update = v.assign_add(1.0)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
-        session.run([read])
+        assert session.run(read) == 0.0
         read.op._add_control_input(getattr(update, "op", update))
         assert session.run(read) == 1.0
 

@@ -72,11 +72,21 @@ class ExecutionContext:
                 found = self.node_states.setdefault(node, make())
         return found
 
-    def forget_node_states(self, kind: type) -> None:
-        """Nodes that keep a state of class `kind` begin anew."""
+    def forget_node_states(self) -> None:
+        """Every node begins anew; resources stay."""
         with self._lock:
-            for node in [node for node, kept in self.node_states.items() if isinstance(kept, kind)]:
-                del self.node_states[node]
+            self.node_states.clear()
+
+    def inside(self, node: Hashable) -> ExecutionContext:
+        """Where the function runs that `node` calls: with the same resources, but with states of its own for the nodes of
+        the function, so that every place that calls a function behaves as if the function's nodes stood there."""
+        found: ExecutionContext = self.node_state((node, "inside"), self._make_inside)
+        return found
+
+    def _make_inside(self) -> ExecutionContext:
+        result = ExecutionContext(self.engine)
+        result.resources, result._lock = self.resources, self._lock
+        return result
 
     def executable(self, function: Function) -> Executable:
         """`function` compiled for this context, once."""

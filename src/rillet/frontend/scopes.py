@@ -160,3 +160,13 @@ def _outside_functions() -> Graph | None:
 
 
 export(init_scope, "init_scope")
+
+
+def run_after(*values: Any) -> contextlib.AbstractContextManager[Any]:
+    """A block whose operations run after `values`: operations, tensors, updated variables; what ran eagerly (and None)
+    has run."""
+    graph = context.state().graph
+    if graph is None:
+        return contextlib.nullcontext()
+    waiting = [getattr(value, "op", value) for value in values if isinstance(getattr(value, "graph", None), Graph)]
+    return graph.control_dependencies(waiting)

@@ -17,6 +17,7 @@ from rillet.core.function import Function
 from rillet.core.graph import Graph, Operation
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
+from rillet.ops.state import read_state
 
 
 class _Stack(threading.local):
@@ -143,7 +144,9 @@ def _element(graph: Graph, fetch: Any) -> Any:
 
 
 def _owned_by_caller(value: Any) -> Any:
-    """An array that nobody else holds: the caller may write into it."""
+    """An array that nobody else holds: the caller may write into it. For a variable's handle: the variable's value."""
+    if isinstance(value, VariableState):
+        value = read_state(value)
     if isinstance(value, np.ndarray):
         return value.copy() if value.ndim else value[()]
     return value

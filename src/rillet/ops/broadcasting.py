@@ -80,9 +80,11 @@ def _summed(gradient: Any, axes: Any, value: Any, shape: Any) -> Any:
 
 
 def sum_to_shape_of(gradient: Any, value: Any) -> Any:
-    """Undoes broadcasting for one concrete input: `gradient` summed over the axes along which `value` was repeated."""
+    """Undoes broadcasting for one input: `gradient` summed over the axes along which `value` was repeated."""
     if gradient is None:
         return None
+    if not (_is_concrete(value) and _is_concrete(gradient)):
+        return unbroadcast((value, gradient), (gradient, None))[0]
     wanted, found = value._array.shape, gradient._array.shape
     if wanted == found:
         return gradient

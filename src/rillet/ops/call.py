@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from rillet.core.execution import ExecutionContext
 from rillet.core.function import Function
 from rillet.core.graph import Operation
 from rillet.core.opdef import define
 
 
-def _call(*arrays: Any, f: Function, context: Any) -> tuple[Any, ...]:
+def _call(*arrays: Any, f: Function, context: ExecutionContext, node: Any) -> tuple[Any, ...]:
+    if isinstance(node, Operation):  # eagerly all calls of a function share the states of its nodes
+        context = context.inside(node)
     return tuple(context.call(f, arrays))
 
 

@@ -67,7 +67,7 @@ def _expected(probabilities: Any, count: int, tries: int) -> Any:
     single = probabilities.astype(np.float32)
     if tries == count:
         return single * np.float32(count)
-    return -np.expm1(tries * np.log1p(-single.astype(np.float64)))
+    return -np.expm1(np.float32(tries) * np.log1p(-single))
 
 
 def _sample(

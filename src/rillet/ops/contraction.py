@@ -93,7 +93,9 @@ class _Plan:
     is_contraction: bool
     shape: tuple[int, ...]
     order: tuple[int, ...]
-    scattered: tuple[tuple[int, ...], tuple[tuple[int, ...], ...]] | None  # zeros of a shape, whose diagonal is the result
+    scattered: (
+        tuple[tuple[int, ...], tuple[tuple[int, ...], ...]] | None
+    )  # zeros of a shape, whose diagonal is the result
 
 
 def _einsum_kernel(*arrays: Any, equation: Any) -> Any:
@@ -146,9 +148,7 @@ def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
     return _Plan(operands, is_contraction, tuple(sizes[label] for label in result), order, scattered)
 
 
-_NO_ELLIPSIS = (
-    "Output contains {} broadcasting dimension(s) but no ellipsis (...) was found in the output subscripts."
-)
+_NO_ELLIPSIS = "Output contains {} broadcasting dimension(s) but no ellipsis (...) was found in the output subscripts."
 
 
 def _checked_labels(labels: tuple[str, ...], rank: int, index: int) -> tuple[Label, ...]:
@@ -303,7 +303,9 @@ def _einsum_gradient(op: Operation, dy: Any) -> list[Any]:
     inputs, output = parse(_text(op.attrs["equation"]))
     if not isinstance(dy, EagerTensor):
         for tensor in op.inputs:
-            shape(tensor)  # TensorFlow asks for the shapes, needed or not; how many nodes there are decides random seeds
+            shape(
+                tensor
+            )  # TensorFlow asks for the shapes, needed or not; how many nodes there are decides random seeds
     gradients = []
     for index, labels in enumerate(inputs):
         others = [(inputs[i], conj(op.inputs[i])) for i in range(len(inputs)) if i != index]

@@ -123,9 +123,7 @@ def _scan(op_type: str, kernel: Any, types: str, gradient: Any, doc: str) -> Cal
         gradient=gradient,
     )
 
-    def function(
-        x: Any, axis: Any = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None
-    ) -> Any:
+    def function(x: Any, axis: Any = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Any:
         return apply_op(definition, (x, eager_axes(axis)), {"exclusive": exclusive, "reverse": reverse}, name)
 
     function.__doc__ = (

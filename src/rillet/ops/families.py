@@ -162,45 +162,6 @@ def _finish(
     return function
 
 
-def sum_to_shape_of(gradient: Any, target: Any) -> Any:
-    """Undoes broadcasting: the gradient of an input from the gradient of the broadcast result."""
-    if type(gradient) is EagerTensor and type(target) is EagerTensor:
-        if gradient._array.shape == target._array.shape:
-            return gradient
-    wanted, found = target.shape, gradient.shape
-    if wanted.is_fully_defined() and found.is_fully_defined():
-        if wanted.dimensions == found.dimensions:
-            return gradient
-        extra = found.rank - wanted.rank
-        axes = [*range(extra)]
-        axes += [extra + axis for axis, size in enumerate(wanted.dimensions) if size == 1 and found.dimensions[extra + axis] != 1]
-        total = apply_op(REGISTRY["Sum"], (gradient, np.array(axes, np.int32)), {"keep_dims": False})
-        return apply_op(REGISTRY["Reshape"], (total, np.array(wanted.dimensions, np.int32)))
-    shape = apply_op(REGISTRY["Shape"], (target,))
-    axes = apply_op(REGISTRY["BroadcastGradientArgs"], (shape, apply_op(REGISTRY["Shape"], (gradient,)))).r0
-    total = apply_op(REGISTRY["Sum"], (gradient, axes), {"keep_dims": False})
-    return apply_op(REGISTRY["Reshape"], (total, shape))
-
-
-def broadcast_gradient(
-    partial_x: Callable[..., Any] | None, partial_y: Callable[..., Any] | None
-) -> Callable[[Operation, Any], list[Any]]:
-    """The gradient rule of a binary op from its two partial derivatives times the incoming gradient.
-
-    partial_x(x, y, dz, op), partial_y(x, y, dz, op): dz times the partial derivative, of the broadcast shape; None where
-    nothing flows. For complex inputs they conjugate the derivative.
-    """
-
-    def rule(op: Operation, dz: Any) -> list[Any]:
-        x, y = op.inputs
-        return [
-            None if partial_x is None else sum_to_shape_of(partial_x(x, y, dz, op), x),
-            None if partial_y is None else sum_to_shape_of(partial_y(x, y, dz, op), y),
-        ]
-
-    return rule
-
-
 # ---- reductions -----------------------------------------------------------------------------------------------------
 
 
@@ -301,7 +262,10 @@ def reduction(
     takes the older argument names. `kernel(array, axes, keep_dims)` gets each axis once, non-negative, in order."""
 
     def reference(array: Any, axes: Any, *, keep_dims: bool) -> Any:
-        return kernel(array, axes_tuple(axes, array.ndim), keep_dims)
+        wanted = axes_tuple(axes, array.ndim)
+        if len(wanted) != axes.size:
+            raise ValueError(f"Invalid reduction arguments: Axes contains duplicate dimension: {axes.tolist()}")
+        return kernel(array, wanted, keep_dims)
 
     source = "bool" if types == "bool" else "T"
     definition = define(
@@ -358,7 +322,6 @@ __all__ = [
     "all_axes",
     "axes_tuple",
     "binary",
-    "broadcast_gradient",
     "broadcast_shapes",
     "define",
     "eager_axes",

@@ -240,7 +240,11 @@ def _real_transform(count: int) -> None:
         return _to_real(backward, count, input_tensor, fft_length, name)
 
     for function, definition, words in (
-        (rfft, forward, "The discrete Fourier transform of real numbers over {}: the frequencies that are not negative."),
+        (
+            rfft,
+            forward,
+            "The discrete Fourier transform of real numbers over {}: the frequencies that are not negative.",
+        ),
         (irfft, backward, "The real numbers whose frequencies over {} these are: the inverse of rfft."),
     ):
         plain = definition.name.lower()
@@ -266,7 +270,11 @@ def _of_real(definition: OpDef, count: int, value: Any, fft_length: Any, name: s
 def _to_real(definition: OpDef, count: int, value: Any, fft_length: Any, name: str | None) -> Any:
     with scope(name or definition.name.lower(), value, fft_length) as inner:
         value = convert_to_tensor(value, dtype_hint=dtypes.complex64)
-        lengths = _default_lengths(value, count, of_half=True) if fft_length is None else convert_to_tensor(fft_length, dtypes.int32)
+        lengths = (
+            _default_lengths(value, count, of_half=True)
+            if fft_length is None
+            else convert_to_tensor(fft_length, dtypes.int32)
+        )
         value = _lengthened(value, lengths, count, of_half=True)
         wanted = dtypes.float64 if value.dtype.base_dtype is dtypes.complex128 else dtypes.float32
         return apply_op(definition, (value, _plain(lengths)), {"Treal": wanted}, inner)
@@ -336,7 +344,9 @@ def fftshift(x: Any, axes: Any = None, name: str | None = None) -> Any:
     with scope(name or "fftshift", x) as inner:
         x = convert_to_tensor(x)
         sizes, axes = _half_shifts(x, axes)
-        return apply_op(REGISTRY["Roll"], (x, apply_op(REGISTRY["FloorDiv"], (sizes, 2), name="floordiv"), axes), name=inner)
+        return apply_op(
+            REGISTRY["Roll"], (x, apply_op(REGISTRY["FloorDiv"], (sizes, 2), name="floordiv"), axes), name=inner
+        )
 
 
 @public("signal.ifftshift")

@@ -468,7 +468,9 @@ def _lu_gradient(op: Operation, dlu: Any, _: Any) -> Any:
     ones = apply_op(REGISTRY["OnesLike"], (diagonal_of(lu),))
     lower = with_diagonal(band_part(lu, -1, 0), ones)
     zeros = apply_op(REGISTRY["ZerosLike"], (ones,))
-    inner = with_diagonal(band_part(matmul(lower, with_diagonal(band_part(dlu, -1, 0), zeros), adjoint_a=True), -1, 0), zeros)
+    inner = with_diagonal(
+        band_part(matmul(lower, with_diagonal(band_part(dlu, -1, 0), zeros), adjoint_a=True), -1, 0), zeros
+    )
     inner = inner + band_part(matmul(band_part(dlu, 0, -1), upper, adjoint_b=True), 0, -1)
     half = triangular_solve(lower, inner, adjoint=True)
     permuted = adjoint(triangular_solve(upper, adjoint(half), lower=False))
@@ -559,7 +561,7 @@ def _svd_shape(op: Operation) -> list[TensorShape]:
 
 
 def _svd_gradient(op: Operation, ds: Any, du: Any, dv: Any) -> Any:
-    a = op.inputs[0]
+    a, ds = op.inputs[0], real_part(ds)  # singular values are real, whatever their dtype
     if not op.attrs["compute_uv"]:
         _, u, v = apply_op(SVD, (a,), {"compute_uv": True, "full_matrices": False})
         return matmul(u * expand(cast(ds, a.dtype), -2), v, adjoint_b=True)
@@ -621,7 +623,7 @@ def _eigen_shape(op: Operation) -> list[TensorShape]:
 
 
 def _self_adjoint_gradient(op: Operation, de: Any, dv: Any) -> Any:
-    a = op.inputs[0]
+    a, de = op.inputs[0], real_part(de)
     if op.attrs["compute_v"]:
         e, v = op.outputs
         f = cast(_reciprocal_differences(real_part(e)), a.dtype)
@@ -696,7 +698,9 @@ cholesky = _one_matrix(
     "linalg.cholesky",
     v1=["cholesky"],
 )
-det = _one_matrix(DETERMINANT, "The determinants of square matrices [..., n, n].", "linalg.det", v1=["matrix_determinant"])
+det = _one_matrix(
+    DETERMINANT, "The determinants of square matrices [..., n, n].", "linalg.det", v1=["matrix_determinant"]
+)
 slogdet = _one_matrix(
     LOG_DETERMINANT, "The sign and the logarithm of the absolute value of the determinants.", "linalg.slogdet"
 )

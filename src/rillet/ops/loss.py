@@ -488,6 +488,42 @@ def l2_loss(t: Any, name: str | None = None) -> Any:
     return apply_op(L2_LOSS, (t,), name=name)
 
 
+@public("nn.compute_average_loss")
+def compute_average_loss(per_example_loss: Any, sample_weight: Any = None, global_batch_size: Any = None) -> Any:
+    """The sum of the losses, times `sample_weight`, divided by the size of the global batch.
+
+    per_example_loss: floating point, at least rank 1. sample_weight: a number for each example, which broadcasts.
+    global_batch_size: an integer; by default the number of losses (of this replica, the only one).
+    Raises ValueError for a scalar loss or a batch size below 0, TypeError where it is no integer.
+    """
+    losses = convert_to_tensor(per_example_loss)
+    dtype = losses.dtype
+    if losses.shape.rank == 0:
+        raise ValueError("Invalid value for `per_example_loss`. Expected a tensor with at least rank 1.")
+    if sample_weight is not None:
+        losses = _weighted(cast(losses, "float32") if is_low(dtype.numpy_dtype) else losses, sample_weight)
+    if global_batch_size is None:
+        global_batch_size = shape_of(losses)[0]
+    elif isinstance(global_batch_size, (bool, float)):
+        raise TypeError(f"`global_batch_size` must be an int, but is {global_batch_size!r}")
+    elif isinstance(global_batch_size, int) and global_batch_size < 0:
+        raise ValueError(f"`global_batch_size` must be non-negative, but is {global_batch_size}")
+    total = reduce_sum(losses)
+    size = cast(global_batch_size, losses.dtype)
+    return cast(apply_op(REGISTRY["DivNoNan"], (total, size), name="div_no_nan"), dtype)
+
+
+def _weighted(losses: Any, weights: Any) -> Any:
+    """Losses times weights, which may lack (or have one more of) the last axis."""
+    weights = cast(weights, losses.dtype)
+    more = (weights.shape.rank or 0) - (losses.shape.rank or 0)
+    if more == 1:
+        weights = squeeze(weights, [-1])
+    elif more == -1 and weights.shape.rank:
+        weights = expand_dims(weights, -1)
+    return losses * weights
+
+
 @public("nn.scale_regularization_loss")
 def scale_regularization_loss(regularization_loss: Any) -> Any:
     """The sum of a regularisation loss, divided by the number of replicas (one)."""

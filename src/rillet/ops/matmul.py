@@ -249,7 +249,13 @@ def _mixed_gradient(op: Operation, dz: Any) -> list[Any]:
 def _sum_batches(gradients: list[Any], x: Any, y: Any) -> list[Any]:
     """Undoes the broadcasting of batches."""
     batch_x, batch_y = x.shape[:-2], y.shape[:-2]
-    if batch_x.is_fully_defined() and batch_y.is_fully_defined() and batch_x == batch_y and x.shape.rank and y.shape.rank:
+    if (
+        batch_x.is_fully_defined()
+        and batch_y.is_fully_defined()
+        and batch_x == batch_y
+        and x.shape.rank
+        and y.shape.rank
+    ):
         return gradients
     if all(isinstance(tensor, EagerTensor) for tensor in (x, y, *gradients)):
         return [sum_to_shape_of(gradient, source) for gradient, source in zip(gradients, (x, y))]

@@ -71,7 +71,9 @@ def norm(
             result = reduce_max(size, axis, keepdims=True)
         else:
             number = size.dtype.as_numpy_dtype
-            total = reduce_sum(apply_op(REGISTRY["Pow"], (size, number(ord))), None if axis is None else [axis], keepdims=True)
+            total = reduce_sum(
+                apply_op(REGISTRY["Pow"], (size, number(ord))), None if axis is None else [axis], keepdims=True
+            )
             result = apply_op(REGISTRY["Pow"], (total, number(1 / ord)))
         return _squeezed(result, axis, keep, matrix_norm)
 
@@ -82,9 +84,7 @@ def _check_norm(ord: Any, axis: Any, matrix_norm: bool) -> None:
             shown = axis if len(axis) == 2 else list(axis)
             raise ValueError(f"'axis' must be None, an integer, or a tuple of 2 unique integers, got {shown}")
         if ord not in _MATRIX_ORDERS:
-            raise ValueError(
-                f"'ord' must be a supported matrix norm in ['euclidean', 'fro', 1, 2, inf], got {ord}"
-            )
+            raise ValueError(f"'ord' must be a supported matrix norm in ['euclidean', 'fro', 1, 2, inf], got {ord}")
     elif ord != "euclidean" and (not isinstance(ord, (int, float, np.number)) or ord <= 0):
         raise ValueError(f"'ord' must be a supported vector norm, got {ord}")
 
@@ -277,7 +277,9 @@ def pinv(a: Any, rcond: Any = None, validate_args: bool = False, name: str | Non
     with scope(name or "pinv", a):
         a = convert_to_tensor(a, name="a")
         s, u, v = svd(a)
-        limit = _rounding(a, s.dtype) * s.dtype.as_numpy_dtype(10) if rcond is None else convert_to_tensor(rcond, s.dtype)
+        limit = (
+            _rounding(a, s.dtype) * s.dtype.as_numpy_dtype(10) if rcond is None else convert_to_tensor(rcond, s.dtype)
+        )
         if rcond is not None:
             limit = apply_op(REGISTRY["ExpandDims"], (limit, -1))
         cutoff = limit * reduce_max(s, -1, keepdims=True)
@@ -379,5 +381,3 @@ def lu_matrix_inverse(lower_upper: Any, perm: Any, validate_args: bool = False, 
         lower_upper = convert_to_tensor(lower_upper, name="lower_upper", dtype_hint=dtypes.float32)
         sizes = shape(lower_upper)
         return lu_solve(lower_upper, perm, eye(sizes[-1], batch_shape=sizes[:-2], dtype=lower_upper.dtype))
-
-

@@ -50,9 +50,7 @@ def _exponential(a: Any) -> Any:
     a4 = a2 @ a2
     a6 = a2 @ a4
     b = _PADE
-    odd = a @ (
-        a6 @ (b[13] * a6 + b[11] * a4 + b[9] * a2) + b[7] * a6 + b[5] * a4 + b[3] * a2 + b[1] * identity
-    )
+    odd = a @ (a6 @ (b[13] * a6 + b[11] * a4 + b[9] * a2) + b[7] * a6 + b[5] * a4 + b[3] * a2 + b[1] * identity)
     even = a6 @ (b[12] * a6 + b[10] * a4 + b[8] * a2) + b[6] * a6 + b[4] * a4 + b[2] * a2 + b[0] * identity
     result = np.linalg.solve(even - odd, even + odd)
     for _ in range(squarings):
@@ -191,5 +189,3 @@ def logm(input: Any, name: str | None = None) -> Any:
 def sqrtm(input: Any, name: str | None = None) -> Any:
     """The principal square roots of square matrices [..., n, n]; NaN where a real matrix has no real one."""
     return apply_op(SQUARE_ROOT, (input,), name=name)
-
-

@@ -57,7 +57,7 @@ def set_seed(seed: int | None) -> None:
     context.set_eager_seed(value)
     with _Eager.lock:
         _Eager.seeds = EagerSeeds(value)
-        eager_context().forget_node_states(PhiloxGenerator)
+        eager_context().forget_node_states()
 
 
 def stream(running: ExecutionContext, node: Any, seed: int, seed2: int) -> PhiloxGenerator:

@@ -23,7 +23,8 @@ from rillet.core.tensor import Tensor
 from rillet.errors import ShapeError, format_shape
 from rillet.ops import philox
 from rillet.ops.arrays import as_array
-from rillet.ops.families import same_shape, scalar_shape, sum_to_shape_of
+from rillet.ops.broadcasting import sum_to_shape_of
+from rillet.ops.families import same_shape, scalar_shape
 from rillet.ops.random import CLASS_DTYPES, checked_dtype, classes_shape, sample_classes, stretch
 from rillet.ops.random_arguments import (
     check_rank,

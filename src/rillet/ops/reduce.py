@@ -16,7 +16,7 @@ from rillet.core.opdef import NO_GRADIENT, REGISTRY, OpDef, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value
 from rillet.core.tensor import EagerTensor
-from rillet.errors import ShapeError
+from rillet.errors import ShapeError, format_shape
 from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
 from rillet.ops.creation import ones
@@ -245,6 +245,8 @@ def _product_gradient(op: Operation, dy: Any) -> list[Any]:
 def _euclidean_norm_gradient(op: Operation, dy: Any) -> list[Any]:
     kept = _kept_shape_beside_shape(op)
     y = reshape(op.outputs[0], kept)
+    if dy.dtype.is_complex:  # a norm is real, whatever its dtype
+        dy = cast(apply_op(REGISTRY["Real"], (dy,), {"Tout": dy.dtype.real_dtype}), dy.dtype)
     return [_divide(op.inputs[0], _divide(y, reshape(dy, kept))), None]
 
 
@@ -289,13 +291,15 @@ export(reduce_euclidean_norm, "math.reduce_euclidean_norm")
 
 def _extreme_position(find: Callable[..., Any], worst: Callable[[dtypes.DType], Any]) -> Any:
     def kernel(array: Any, dimension: Any, *, output_type: dtypes.DType) -> Any:
-        axis = int(dimension)
-        if not -array.ndim <= axis < array.ndim:
-            raise ValueError(f"Expected dimension in the range [{-array.ndim}, {array.ndim}), but got {axis}")
-        if array.shape[axis] == 0 and array.size == 0 and 0 not in array.shape[:axis] + array.shape[axis:][1:]:
-            raise ValueError(f"Reduction axis {axis % array.ndim} is empty in shape {list(array.shape)}")
+        axis, rank = int(dimension), array.ndim
+        if not -rank <= axis < rank:
+            raise ValueError(f"Expected dimension in the range [{-rank}, {rank}), but got {axis}")
+        axis %= rank
         if array.size == 0:
-            return np.zeros([size for other, size in enumerate(array.shape) if other != axis % array.ndim], np.int64)
+            others = [size for other, size in enumerate(array.shape) if other != axis]
+            if 0 not in others:
+                raise ValueError(f"Reduction axis {axis} is empty in shape {format_shape(array.shape)}")
+            return np.zeros(others, np.int64)
         if array.dtype.kind not in "biu":
             unordered = np.isnan(array)  # nan is no extremum
             array = np.where(unordered, worst(dtypes.as_dtype(array.dtype)), array) if unordered.any() else array

@@ -421,7 +421,9 @@ for _kind, (_ufunc, _empty, _lowest, _types, _rule, _words) in _KINDS.items():
         f"T: {_types}, Tindices: index, Tnumsegments: index = int32",
         reference=_unsorted_kernel(_ufunc, _lowest), shape=_unsorted_shape, gradient=_rule,
     )  # fmt: skip
-    _unsorted(_kind, _definition, _words, {"Max": "the lowest number", "Min": "the highest number"}.get(_kind, str(_empty)))
+    _unsorted(
+        _kind, _definition, _words, {"Max": "the lowest number", "Min": "the highest number"}.get(_kind, str(_empty))
+    )
 
 SEGMENT_MEAN = define(
     "SegmentMean", "data: T, segment_ids: Tindices -> output: T", "T: numeric, Tindices: index",

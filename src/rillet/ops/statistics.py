@@ -101,7 +101,9 @@ def zero_fraction(value: Any, name: str | None = None) -> Any:
         value = convert_to_tensor(value, name="value")
         count = size(value, dtypes.int64)
         zero_count = count - count_nonzero(value)
-        return apply_op(REGISTRY["RealDiv"], (cast(zero_count, dtypes.float32), cast(count, dtypes.float32)), name="truediv")
+        return apply_op(
+            REGISTRY["RealDiv"], (cast(zero_count, dtypes.float32), cast(count, dtypes.float32)), name="truediv"
+        )
 
 
 @public("nn.l2_normalize", "math.l2_normalize", "linalg.l2_normalize")

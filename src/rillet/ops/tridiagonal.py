@@ -93,7 +93,9 @@ def _product_gradient(op: Operation, dy: Any) -> list[Any]:
     def along(offset: int) -> Any:
         return expand(reduce_sum(_shifted(rhs, offset) * dy, -1), -2)
 
-    d_rhs = _shifted(adjoint(op.inputs[0]) * dy, 1) + adjoint(op.inputs[1]) * dy + _shifted(adjoint(op.inputs[2]) * dy, -1)
+    d_rhs = (
+        _shifted(adjoint(op.inputs[0]) * dy, 1) + adjoint(op.inputs[1]) * dy + _shifted(adjoint(op.inputs[2]) * dy, -1)
+    )
     return [along(-1), along(0), along(1), d_rhs]
 
 
@@ -162,9 +164,13 @@ def _solve_shape(op: Operation) -> TensorShape:
         return UNKNOWN
     if left[1] not in (None, 3):
         text = f"Expected diagonals to have 3 rows, got {left[1]}"
-        raise ShapeError(f"Dimension must be 3 but is {left[1]} for '{op.type}' with input shapes: {input_shapes(op)}.", text)
+        raise ShapeError(
+            f"Dimension must be 3 but is {left[1]} for '{op.type}' with input shapes: {input_shapes(op)}.", text
+        )
     _check_length(op, left, right)
-    return TensorShape([*(left[0] if None in right[0] else right[0]), left[2] if right[1] is None else right[1], right[2]])
+    return TensorShape(
+        [*(left[0] if None in right[0] else right[0]), left[2] if right[1] is None else right[1], right[2]]
+    )
 
 
 def _check_length(op: Operation, left: Any, right: Any) -> None:

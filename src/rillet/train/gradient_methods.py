@@ -11,11 +11,12 @@ from rillet.core.export import public
 from rillet.core.opdef import REGISTRY
 from rillet.frontend.control import group
 from rillet.frontend.initializers import Constant, Ones
+from rillet.frontend.scopes import run_after
 from rillet.frontend.variable import ReferenceVariable
 from rillet.ops.cast import cast
 from rillet.ops.constants import constant_v1, identity
 from rillet.ops.creation import ones
-from rillet.train.optimizer import Optimizer, as_dtype, run_after
+from rillet.train.optimizer import Optimizer, as_dtype
 
 
 class _WithScalars(Optimizer):

@@ -19,7 +19,7 @@ from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.control import group
 from rillet.frontend.partitioned import PartitionedVariable
-from rillet.frontend.scopes import init_scope
+from rillet.frontend.scopes import init_scope, run_after
 from rillet.frontend.variable import ReferenceVariable, Variable
 from rillet.ops.cast import cast
 from rillet.ops.shape import shape_of
@@ -293,15 +293,6 @@ class Optimizer:
         definition = REGISTRY[("Resource" if is_resource else "") + op]
         result = apply_op(definition, inputs, {"use_locking": self._use_locking, "T": dtype, **attrs})
         return result.op if isinstance(result, SymbolicTensor) else result
-
-
-def run_after(*updates: Any) -> Any:
-    """A context whose operations run after `updates`: operations, tensors, variables; what ran eagerly has run."""
-    graph = context.state().graph
-    if graph is None:
-        return contextlib.nullcontext()
-    waiting = [getattr(update, "op", update) for update in updates if isinstance(getattr(update, "graph", None), Graph)]
-    return graph.control_dependencies(waiting)
 
 
 def as_dtype(value: Any, dtype: dtypes.DType) -> Any:
