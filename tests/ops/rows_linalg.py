@@ -11,6 +11,7 @@ from tests.ops.inputs import (
     SINGLE,
     anything,
     between,
+    distinct,
     nonzero,
     positive,
     positive_definite,
@@ -137,6 +138,12 @@ EQUATIONS = {
     "ij,jk,kl->il": [(2, 3), (3, 4), (4, 2)],
     "abc,cd,def->abef": [(2, 2, 3), (3, 2), (2, 2, 2)],
     "ij,k->ijk": [(2, 3), (2,)],
+    "iij->ij": [(3, 3, 2)],
+    "iij,jk->ik": [(3, 3, 2), (2, 4)],
+    "...ij->...ji": [(2, 3, 4)],
+    "...i,...i->...": [(2, 1, 3), (4, 3)],
+    "a...,...b->b...a": [(2, 3), (3, 4)],
+    "ij,kl->": [(2, 3), (3, 2)],
 }
 EINSUM = [
     Row(
@@ -523,6 +530,24 @@ FUNCTIONS = [
         gradient_dtypes=("float32",),
     ),
     Row(
+        "norm[matrices]",
+        lambda tf, x: [tf.norm(x, ord=2, axis=[0, 1]), tf.norm(x, ord=float("inf"), axis=(-2, -1), keepdims=True)],
+        [distinct(4, 3)],
+        SINGLE,
+        tolerance=4,
+        gradient_tolerance=100,
+    ),
+    Row(
+        "raw_ops.MatrixSolveLs",
+        lambda tf, a, b: tf.raw_ops.MatrixSolveLs(matrix=a, rhs=b, l2_regularizer=0.3),
+        [anything(4, 2), anything(4, 1)],
+        SINGLE,
+        {"wide": [(2, 4), (2, 1)]},
+        tolerance=8,
+        gradient_tolerance=100,
+        unknown_shapes=False,
+    ),
+    Row(
         "distance",
         lambda tf, x, y: tf.sqrt(tf.reduce_sum(tf.math.squared_difference(x[:, None], y[None]), -1)),
         [anything(3, 2), between(3, 4, 4, 2)],
@@ -592,6 +617,22 @@ FOURIER = [
         SINGLE,
         tolerance=10,
         wrt=(),
+    ),
+    Row("signal.rfft3d", lambda tf, x: tf.abs(tf.signal.rfft3d(x)), [anything(2, 3, 4)], SINGLE, wrt=(), tolerance=10),
+    Row(
+        "signal.irfft3d",
+        lambda tf, x: tf.signal.irfft3d(tf.complex(x, x * x), [2, 3, 4]),
+        [anything(2, 3, 3)],
+        SINGLE,
+        wrt=(),
+        tolerance=10,
+    ),
+    Row(
+        "signal.fftshift",
+        lambda tf, x: [tf.signal.fftshift(x), tf.signal.ifftshift(x), tf.signal.fftshift(x, axes=1)],
+        [anything(3, 4)],
+        SINGLE,
+        unknown_shapes=False,
     ),
     Row("signal.rfft2d", lambda tf, x: tf.math.real(tf.signal.rfft2d(x)), [anything(3, 4)], SINGLE, tolerance=10),
     Row(

@@ -420,7 +420,6 @@ CONVOLUTIONS = [
         },
         dtypes=SINGLE,
         other_dtypes=SINGLE,
-        orders=1,
     ),
     Row(
         "nn.erosion2d",
@@ -429,7 +428,6 @@ CONVOLUTIONS = [
         ),
         [distinct(1, 4, 4, 1), between(0.0, 0.05, 2, 2, 1)],
         SINGLE,
-        orders=1,
     ),
 ]
 
@@ -841,4 +839,229 @@ SEQUENCES = [
     ),
 ]
 
-ROWS = [*SOFTMAX, *LOSSES, *CONVOLUTIONS, *POOLING, *NORMALISATION, *SEQUENCES]
+LABELS = {
+    "labels_indices": np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0]], np.int64),
+    "labels_values": np.array([0, 1, 2, 2, 1], np.int32),
+    "sequence_length": np.array([5, 4, 3], np.int32),
+}
+DENSE_LABELS = np.array([[1, 2], [3, 3], [2, 0]], np.int32)
+CLASSES = np.array([[1], [7]], np.int64)
+
+
+def seeded_sampler(tf: Any, op_type: str, **options: Any) -> Any:
+    """A candidate sampler whose stream begins anew."""
+    tf.random.set_seed(7)
+    call = getattr(tf.raw_ops, op_type)
+    return list(call(true_classes=CLASSES, num_true=1, unique=True, seed=5, seed2=9, **options))
+
+
+def noise_contrast(tf: Any, loss: Any, w: Any, b: Any, x: Any) -> Any:
+    """A sampled loss over given candidates, of which one is a true class."""
+    sampled = ([2, 0, 7], [[0.5], [0.25]], [0.75, 0.5, 0.25])
+    sampled = tuple(tf.constant(part, dtype) for part, dtype in zip(sampled, (tf.int64, x.dtype, x.dtype), strict=True))
+    return loss(w, b, CLASSES, x, num_sampled=3, num_classes=8, sampled_values=sampled)
+
+
+RARE = [
+    *(
+        Row(
+            f"raw_ops.CTCLoss[{label}]",
+            lambda tf, x, options=options: tf.raw_ops.CTCLoss(inputs=x, **LABELS, **options)[0],
+            [anything(5, 3, 4)],
+            ("float32",),
+            gradient_dtypes=("float32",),
+            orders=1,
+            tolerance=10,
+            gradient_tolerance=20,
+        )
+        for label, options in {
+            "standard": {},
+            "collapse": {"preprocess_collapse_repeated": True},
+            "no merge": {"ctc_merge_repeated": False},
+        }.items()
+    ),
+    Row(
+        "nn.ctc_loss",
+        lambda tf, x: [
+            tf.nn.ctc_loss(DENSE_LABELS, x, [2, 2, 1], [5, 4, 3]),
+            tf.nn.ctc_loss(DENSE_LABELS - 1, x, [2, 2, 1], [5, 4, 3], blank_index=-1),
+        ],
+        [anything(5, 3, 4)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+        orders=1,
+        tolerance=10,
+        gradient_tolerance=20,
+        unknown_shapes=False,
+    ),
+    Row(
+        "raw_ops.CTCGreedyDecoder",
+        lambda tf, x: [
+            list(tf.raw_ops.CTCGreedyDecoder(inputs=x, sequence_length=[5, 4, 3], merge_repeated=merge))
+            for merge in (True, False)
+        ],
+        [distinct(5, 3, 4)],
+        SINGLE,
+        wrt=(),
+    ),
+    Row(
+        "raw_ops.CTCBeamSearchDecoder",
+        lambda tf, x: list(
+            tf.raw_ops.CTCBeamSearchDecoder(inputs=x, sequence_length=[3, 2, 3], beam_width=100, top_paths=2)
+        ),
+        [anything(3, 3, 4)],
+        ("float32",),
+        wrt=(),
+        tolerance=4,
+    ),
+    Row(
+        "nn.nce_loss",
+        lambda tf, w, b, x: noise_contrast(tf, tf.nn.nce_loss, w, b, x),
+        [anything(8, 3), anything(8), anything(2, 3)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+        tolerance=4,
+        gradient_tolerance=4,
+        indexed_slices=(0, 1),
+    ),
+    Row(
+        "nn.sampled_softmax_loss",
+        lambda tf, w, b, x: noise_contrast(tf, tf.nn.sampled_softmax_loss, w, b, x),
+        [anything(8, 3), anything(8), anything(2, 3)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+        tolerance=4,
+        gradient_tolerance=4,
+        indexed_slices=(0, 1),
+    ),
+    Row(
+        "raw_ops.LearnedUnigramCandidateSampler",
+        lambda tf: seeded_sampler(tf, "LearnedUnigramCandidateSampler", num_sampled=6, range_max=20),
+        [],
+        ("float32",),
+        wrt=(),
+        function=False,
+    ),
+    Row(
+        "raw_ops.ThreadUnsafeUnigramCandidateSampler",
+        lambda tf: seeded_sampler(tf, "ThreadUnsafeUnigramCandidateSampler", num_sampled=6, range_max=20),
+        [],
+        ("float32",),
+        wrt=(),
+        function=False,
+    ),
+    Row(
+        "raw_ops.FixedUnigramCandidateSampler",
+        lambda tf: seeded_sampler(
+            tf,
+            "FixedUnigramCandidateSampler",
+            num_sampled=4,
+            range_max=9,
+            unigrams=[1.0, 5.0, 2.0, 0.5, 4.0, 3.0, 7.0, 6.0],
+            distortion=0.75,
+            num_reserved_ids=1,
+        ),
+        [],
+        ("float32",),
+        wrt=(),
+        function=False,
+    ),
+    Row(
+        "raw_ops.AllCandidateSampler",
+        lambda tf: seeded_sampler(tf, "AllCandidateSampler", num_sampled=8),
+        [],
+        ("float32",),
+        wrt=(),
+        function=False,
+    ),
+    Row(
+        "nn.compute_accidental_hits",
+        lambda tf: list(
+            tf.nn.compute_accidental_hits(
+                np.array([[1, 2], [2, 3], [5, 5]], np.int64), np.array([2, 5, 2], np.int64), num_true=2
+            )
+        ),
+        [],
+        ("float32",),
+        wrt=(),
+    ),
+    *table(
+        "compat.v1.image.resize_bilinear",
+        lambda tf, x, **keywords: tf.compat.v1.image.resize_bilinear(x, **keywords),
+        [anything(2, 3, 4, 2)],
+        {
+            "larger": {"size": [5, 7]},
+            "smaller": {"size": [2, 3]},
+            "corners": {"size": [5, 7], "align_corners": True},
+            "centres": {"size": [5, 3], "half_pixel_centers": True},
+        },
+        dtypes=(*FLOATS, "uint8"),
+        gradient_dtypes=("float32",),
+        gradient_tolerance=4,
+        smoke=True,
+    ),
+    *table(
+        "compat.v1.image.resize_nearest_neighbor",
+        lambda tf, x, **keywords: tf.compat.v1.image.resize_nearest_neighbor(x, **keywords),
+        [anything(2, 3, 4, 2)],
+        {
+            "larger": {"size": [5, 7]},
+            "smaller": {"size": [2, 3]},
+            "corners": {"size": [5, 7], "align_corners": True},
+            "centres": {"size": [5, 3], "half_pixel_centers": True},
+        },
+        dtypes=(*FLOATS, "uint8"),
+    ),
+    Row(
+        "raw_ops.MaxPoolGradV2",
+        lambda tf, x, g: tf.raw_ops.MaxPoolGradV2(
+            orig_input=x,
+            orig_output=tf.nn.max_pool2d(x, 2, 2, "SAME"),
+            grad=g,
+            ksize=[1, 2, 2, 1],
+            strides=[1, 2, 2, 1],
+            padding="SAME",
+        ),
+        [distinct(1, 4, 5, 2), anything(1, 2, 3, 2)],
+        SINGLE,
+        wrt=(1,),
+    ),
+    Row(
+        "raw_ops.MaxPoolGradWithArgmax",
+        lambda tf, x, g: tf.raw_ops.MaxPoolGradWithArgmax(
+            input=x,
+            grad=g,
+            argmax=tf.nn.max_pool_with_argmax(x, 2, 2, "SAME")[1],
+            ksize=[1, 2, 2, 1],
+            strides=[1, 2, 2, 1],
+            padding="SAME",
+        ),
+        [distinct(1, 4, 5, 2), anything(1, 2, 3, 2)],
+        SINGLE,
+        wrt=(1,),
+    ),
+    Row(
+        "nn.embedding_lookup[parts]",
+        lambda tf, x, y: [
+            tf.nn.embedding_lookup([x, y], [[0, 3], [4, 1]]),
+            tf.compat.v1.nn.embedding_lookup([x, y], [5, 0, 2]),
+            tf.nn.embedding_lookup(x, [0, 2], max_norm=1.5),
+        ],
+        [anything(3, 4), anything(3, 4)],
+        SINGLE,
+        unknown_shapes=False,
+    ),
+    Row(
+        "nn.compute_average_loss",
+        lambda tf, x: [
+            tf.nn.compute_average_loss(x, sample_weight=[1.0, 0.5, 2.0, 1.0], global_batch_size=8),
+            tf.nn.compute_average_loss(x),
+        ],
+        [positive(4)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+        unknown_shapes=False,
+    ),
+]
+
+ROWS = [*SOFTMAX, *LOSSES, *CONVOLUTIONS, *POOLING, *NORMALISATION, *SEQUENCES, *RARE]

@@ -115,6 +115,37 @@ REDUCTIONS = [
         wrt=(),
     ),
     Row(
+        "reduce_max[empty]",
+        lambda tf, x: [tf.reduce_max(x), tf.reduce_min(x), tf.reduce_max(x, 0), tf.reduce_min(x, 1)],
+        [anything(0, 3)],
+        REALS,
+        wrt=(),
+    ),
+    Row(
+        "reduce_sum[duplicate axes]",
+        lambda tf, x: tf.reduce_sum(x, [0, -1]),
+        [anything(2, 3)],
+        SINGLE,
+        errors=[
+            Bad(
+                lambda tf, x: tf.reduce_sum(x, [0, 0]),
+                [[1.0, 2.0]],
+                ("InvalidArgumentError", "Axes contains duplicate dimension: 0"),
+                ("InvalidArgumentError", "Axes contains duplicate dimension: 0"),
+            )
+        ],
+    ),
+    Row(
+        "compat.v1.reduce_mean",
+        lambda tf, x: [
+            tf.compat.v1.reduce_mean(x, reduction_indices=[1], keep_dims=True),
+            tf.compat.v1.reduce_max(x, reduction_indices=0),
+            tf.compat.v1.reduce_sum(x, 1, keep_dims=True),
+        ],
+        [distinct(2, 3)],
+        SINGLE,
+    ),
+    Row(
         "reduce_sum[rank 0 of many]",
         lambda tf, x: tf.reduce_sum(x, axis=[0, 1, 2, 3, 4, 5]),
         [anything(2, 1, 2, 1, 2, 2)],
@@ -327,6 +358,16 @@ SEGMENTS = [
         public("sparse.segment_sqrt_n"),
         [anything(5, 2), values([0, 4, 2, 2], "int32"), values([0, 0, 1, 2], "int32")],
         SINGLE,
+    ),
+    *(
+        Row(
+            f"sparse.segment_{name}[sparse gradient]",
+            lambda tf, x, i, s, name=name: getattr(tf.sparse, f"segment_{name}")(x, i, s, sparse_gradient=True),
+            [anything(5, 2), values([0, 4, 2, 2], "int32"), values([0, 0, 1, 2], "int32")],
+            SINGLE,
+            indexed_slices=(0,),
+        )
+        for name in ("sum", "mean", "sqrt_n")
     ),
     Row(
         "sparse.segment_sum[num_segments]",

@@ -15,6 +15,7 @@ import numpy as np
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.dtypes import DType
+from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
@@ -23,6 +24,14 @@ from rillet.core.shapes import TensorShape
 from rillet.core.tensor import SymbolicTensor, Tensor, handle_data
 
 Producer = Callable[[Tensor], Operation | None]
+
+
+@public("UnconnectedGradients")
+class UnconnectedGradients:
+    """What the gradient of an unconnected source is: None, or zeros."""
+
+    NONE = "none"
+    ZERO = "zero"
 
 
 def producer_in_graph(tensor: Tensor) -> Operation | None:
@@ -103,7 +112,7 @@ def backprop(
         flowing = _take(operation.outputs, pending, wanted, finished)
         if all(gradient is None for gradient in flowing):
             continue
-        for tensor, gradient in _input_gradients(operation, flowing, gate):
+        for tensor, gradient in input_gradients(operation, flowing, gate):
             if id(tensor) in reached:
                 pending.setdefault(id(tensor), []).append(gradient)
     for source in sources:
@@ -147,7 +156,7 @@ def _take(
     return flowing
 
 
-def _input_gradients(operation: Operation, flowing: list[Any], gate: bool) -> Iterator[tuple[Tensor, Any]]:
+def input_gradients(operation: Operation, flowing: list[Any], gate: bool) -> Iterator[tuple[Tensor, Any]]:
     rule = operation.gradient
     if rule is NO_GRADIENT:
         return

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rillet.autodiff.backprop import backprop, is_differentiable, producer_through_captures
-from rillet.autodiff.tape import UnconnectedGradients
+from rillet.autodiff.backprop import UnconnectedGradients, backprop, is_differentiable, producer_through_captures
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor
 from rillet.core.export import public

@@ -7,9 +7,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from rillet.autodiff.backprop import backprop, is_differentiable
+from rillet.autodiff.backprop import UnconnectedGradients, backprop, is_differentiable
+from rillet.autodiff.jacobian import batch_jacobian, jacobian
 from rillet.core import context, dtypes, nest
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
@@ -18,14 +17,6 @@ from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import EagerTensor, Tensor
 
 _LOGGER = logging.getLogger("rillet")
-
-
-@public("UnconnectedGradients")
-class UnconnectedGradients:
-    """What the gradient of an unconnected source is: None, or zeros."""
-
-    NONE = "none"
-    ZERO = "zero"
 
 
 @public("GradientTape")
@@ -159,12 +150,7 @@ class GradientTape:
         """
         if unconnected_gradients not in (UnconnectedGradients.NONE, UnconnectedGradients.ZERO):
             raise ValueError(f"Unknown value for unconnected_gradients: {unconnected_gradients!r}")
-        if self._used and not self._persistent:
-            raise RuntimeError(
-                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
-            )
-        if self._recording and not self._persistent:
-            self._pop()
+        self._stop_and_check()
         if target is None:
             raise TypeError(
                 "Argument `target` should be a list or nested structure of Tensors, Variables or CompositeTensors to be differentiated, but received None."
@@ -174,15 +160,26 @@ class GradientTape:
         tensors = [_source_tensor(source) for source in flat_sources]
         producers = self._producers
         gradients = backprop(targets, tensors, weights, lambda tensor: producers.get(id(tensor)))
-        self._used = True
-        if not self._persistent:
-            self._producers = {}
+        self._finish()
         if unconnected_gradients == UnconnectedGradients.ZERO:
             gradients = [
                 apply_op(REGISTRY["ZerosLike"], (source,)) if gradient is None else gradient
                 for gradient, source in zip(gradients, flat_sources, strict=True)
             ]
         return nest.pack_sequence_as(sources, gradients)
+
+    def _stop_and_check(self) -> None:
+        if self._used and not self._persistent:
+            raise RuntimeError(
+                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
+            )
+        if self._recording and not self._persistent:
+            self._pop()
+
+    def _finish(self) -> None:
+        self._used = True
+        if not self._persistent:
+            self._producers = {}
 
     def _targets(self, target: Any, output_gradients: Any) -> tuple[list[Tensor], list[Any]]:
         flat_targets = nest.flatten(target, expand_composites=True)
@@ -208,39 +205,21 @@ class GradientTape:
         parallel_iterations: int | None = None,
         experimental_use_pfor: bool = True,
     ) -> Any:
-        """The matrix of partial derivatives of every element of `target`: shape target.shape + source.shape."""
-        if self._used and not self._persistent:
-            raise RuntimeError(
-                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
-            )
-        if self._recording and not self._persistent:
-            self._pop()
-        flat_sources = nest.flatten(sources)
-        shape = target.shape.as_list()
-        size = int(np.prod(shape))
-        rows = []
+        """The partial derivatives of every element of `target`: shape target.shape + source.shape for each source.
+
+        None (or zeros) for sources that target does not depend on. RuntimeError as for gradient().
+        """
+        self._stop_and_check()
         producers = dict(self._producers)
-        tensors = [_source_tensor(source) for source in flat_sources]
-        for index in range(size):
-            one = np.zeros(size, target.dtype.numpy_dtype)
-            one[index] = 1
-            weight = convert_to_tensor(one.reshape(shape))
-            rows.append(backprop([target], tensors, [weight], lambda tensor: producers.get(id(tensor))))
-        self._used = True
-        result = []
-        for position, source in enumerate(flat_sources):
-            columns = [row[position] for row in rows]
-            if not columns or all(column is None for column in columns):
-                zero = unconnected_gradients == UnconnectedGradients.ZERO
-                result.append(
-                    convert_to_tensor(np.zeros(shape + source.shape.as_list(), source.dtype.numpy_dtype))
-                    if zero
-                    else None
-                )
-                continue
-            stacked = apply_op(REGISTRY["Pack"], ([convert_to_tensor(column) for column in columns],), {"axis": 0})
-            result.append(apply_op(REGISTRY["Reshape"], (stacked, shape + source.shape.as_list())))
-        return nest.pack_sequence_as(sources, result)
+        flat_sources = nest.flatten(sources)
+        found = jacobian(
+            _source_tensor(target),
+            [_source_tensor(source) for source in flat_sources],
+            lambda tensor: producers.get(id(tensor)),
+            unconnected_gradients == UnconnectedGradients.ZERO,
+        )
+        self._finish()
+        return nest.pack_sequence_as(sources, found)
 
     def batch_jacobian(
         self,
@@ -254,35 +233,22 @@ class GradientTape:
 
         Assumes that target[i] depends on source[i] alone. ValueError when the batch sizes differ.
         """
-        target_shape, source_shape = target.shape.as_list(), source.shape.as_list()
-        if target_shape[:1] != source_shape[:1] or not target_shape:
+        first, other = target.shape.dimensions, source.shape.dimensions
+        known = first is not None and other is not None
+        if known and (not first or not other or (None not in (first[0], other[0]) and first[0] != other[0])):
             raise ValueError(
                 f"Need first dimension of target shape ({target.shape}) and source shape ({source.shape}) to match."
             )
-        if self._used and not self._persistent:
-            raise RuntimeError(
-                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)"
-            )
-        if self._recording and not self._persistent:
-            self._pop()
-        batch, inner = target_shape[0], target_shape[1:]
-        size = int(np.prod(inner))
+        self._stop_and_check()
         producers = dict(self._producers)
-        rows = []
-        for index in range(size):
-            one = np.zeros((batch, size), target.dtype.numpy_dtype)
-            one[:, index] = 1
-            weight = convert_to_tensor(one.reshape(target_shape))
-            rows.append(
-                backprop([target], [_source_tensor(source)], [weight], lambda tensor: producers.get(id(tensor)))[0]
-            )
-        self._used = True
-        if not rows or all(row is None for row in rows):
-            if unconnected_gradients != UnconnectedGradients.ZERO:
-                return None
-            return convert_to_tensor(np.zeros([batch, *inner, *source_shape[1:]], source.dtype.numpy_dtype))
-        stacked = apply_op(REGISTRY["Pack"], ([convert_to_tensor(row) for row in rows],), {"axis": 1})
-        return apply_op(REGISTRY["Reshape"], (stacked, [batch, *inner, *source_shape[1:]]))
+        found = batch_jacobian(
+            _source_tensor(target),
+            _source_tensor(source),
+            lambda tensor: producers.get(id(tensor)),
+            unconnected_gradients == UnconnectedGradients.ZERO,
+        )
+        self._finish()
+        return found
 
 
 def _source_tensor(source: Any) -> Tensor:

@@ -11,14 +11,15 @@ from rillet.core import dtypes
 from rillet.core.dispatch import apply_op
 from rillet.core.export import public
 from rillet.core.opdef import REGISTRY
-from rillet.ops import constants, creation, linalg
+from rillet.ops import constants, creation
 from rillet.ops import random as random_ops
+from rillet.ops.arrange import matrix_transpose
 
 
 def _floating(dtype: Any) -> dtypes.DType:
     wanted = dtypes.as_dtype(dtype)
     if not wanted.is_floating:
-        raise ValueError("Expected floating point type, got %s." % wanted)
+        raise ValueError(f"Argument `dtype` is expected to be floating point. Received: {wanted}.")
     return wanted
 
 
@@ -40,7 +41,7 @@ def _parameters(cls: type) -> tuple[str, ...]:
     return cls.__init__.__code__.co_varnames  # type: ignore[misc, no-any-return]
 
 
-@public(v1=["zeros_initializer", "initializers.zeros"], v2=["zeros_initializer"])
+@public(v1=["zeros_initializer", "initializers.zeros"])
 class Zeros(Initializer):
     """All zeros."""
 
@@ -51,7 +52,7 @@ class Zeros(Initializer):
         return creation.zeros(shape, self.dtype if dtype is None else dtype)
 
 
-@public(v1=["ones_initializer", "initializers.ones"], v2=["ones_initializer"])
+@public(v1=["ones_initializer", "initializers.ones"])
 class Ones(Initializer):
     """All ones."""
 
@@ -62,18 +63,14 @@ class Ones(Initializer):
         return creation.ones(shape, self.dtype if dtype is None else dtype)
 
 
-@public("constant_initializer", v1=["initializers.constant"])
+@public(v1=["constant_initializer", "initializers.constant"])
 class Constant(Initializer):
     """The given value: a scalar everywhere, or a list or array that fills the shape in row-major order."""
 
-    def __init__(self, value: Any = 0, dtype: Any = None, verify_shape: bool = False) -> None:
-        if not (np.isscalar(value) or isinstance(value, (list, tuple, np.ndarray))):
-            raise TypeError(
-                f"Invalid type for initial value: {value!r} of type {type(value).__name__}. Expected Python scalar, list or tuple "
-                "of values, or numpy.ndarray."
-            )
+    def __init__(self, value: Any = 0, dtype: Any = dtypes.float32, verify_shape: bool = False) -> None:
+        check_constant(value)
         self.value = value
-        self.dtype = None if dtype is None else dtypes.as_dtype(dtype)
+        self.dtype = dtypes.as_dtype(dtype)
         self._verify_shape = verify_shape
 
     def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None, verify_shape: bool | None = None) -> Any:
@@ -81,7 +78,16 @@ class Constant(Initializer):
         return constants.constant_v1(self.value, wanted, shape, verify_shape=bool(verify_shape or self._verify_shape))
 
     def get_config(self) -> dict[str, Any]:
-        return {"value": self.value, "dtype": None if self.dtype is None else self.dtype.name}
+        return {"value": self.value, "dtype": self.dtype.name}
+
+
+def check_constant(value: Any) -> None:
+    """TypeError unless `value` is a Python scalar, a list or tuple of them, or an array."""
+    if not (np.isscalar(value) or isinstance(value, (list, tuple, np.ndarray))):
+        raise TypeError(
+            f"Invalid type for initial value={value} of type: {type(value).__name__}. Expected Python scalar, list or tuple of "
+            "values, or numpy.ndarray."
+        )
 
 
 class _Random(Initializer):
@@ -89,6 +95,7 @@ class _Random(Initializer):
     dtype: dtypes.DType
 
 
+@public(v1=["random_uniform_initializer", "initializers.random_uniform"])
 class RandomUniform(_Random):
     """Uniform in [minval, maxval)."""
 
@@ -102,6 +109,7 @@ class RandomUniform(_Random):
         return random_ops.random_uniform(shape, self.minval, self.maxval, dtype or self.dtype, seed=self.seed)
 
 
+@public(v1=["random_normal_initializer", "initializers.random_normal"])
 class RandomNormal(_Random):
     """Normal, with the given mean and standard deviation."""
 
@@ -115,6 +123,7 @@ class RandomNormal(_Random):
         return random_ops.random_normal(shape, self.mean, self.stddev, dtype or self.dtype, seed=self.seed)
 
 
+@public(v1=["truncated_normal_initializer", "initializers.truncated_normal"])
 class TruncatedNormal(_Random):
     """Normal; values more than two standard deviations from the mean are drawn again."""
 
@@ -126,37 +135,6 @@ class TruncatedNormal(_Random):
 
     def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
         return random_ops.truncated_normal(shape, self.mean, self.stddev, dtype or self.dtype, seed=self.seed)
-
-
-@public(v1=["random_uniform_initializer", "initializers.random_uniform"])
-class RandomUniformV1(RandomUniform):
-    """Uniform in [minval, maxval); TensorFlow 1's defaults."""
-
-
-@public(v1=["random_normal_initializer", "initializers.random_normal"])
-class RandomNormalV1(RandomNormal):
-    """Normal; TensorFlow 1's defaults."""
-
-
-@public(v1=["truncated_normal_initializer", "initializers.truncated_normal"])
-class TruncatedNormalV1(TruncatedNormal):
-    """Truncated normal; TensorFlow 1's defaults."""
-
-
-@public(v2=["random_uniform_initializer"])
-class RandomUniformV2(RandomUniform):
-    """Uniform in [minval, maxval)."""
-
-    def __init__(self, minval: Any = -0.05, maxval: Any = 0.05, seed: int | None = None) -> None:
-        super().__init__(minval, maxval, seed)
-
-
-@public(v2=["random_normal_initializer"])
-class RandomNormalV2(RandomNormal):
-    """Normal, with the given mean and standard deviation."""
-
-    def __init__(self, mean: Any = 0.0, stddev: Any = 0.05, seed: int | None = None) -> None:
-        super().__init__(mean, stddev, seed)
 
 
 @public(v1=["uniform_unit_scaling_initializer", "initializers.uniform_unit_scaling"])
@@ -185,7 +163,7 @@ def fans(shape: Any) -> tuple[float, float]:
     return sizes[-2] * field, sizes[-1] * field
 
 
-@public("initializers.variance_scaling", v1=["variance_scaling_initializer"])
+@public(v1=["initializers.variance_scaling", "variance_scaling_initializer"])
 class VarianceScaling(_Random):
     """Draws with variance scale / n, n = fan in, fan out, or their mean (`mode`).
 
@@ -196,11 +174,11 @@ class VarianceScaling(_Random):
         self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed: int | None = None, dtype: Any = dtypes.float32
     ) -> None:
         if scale <= 0.0:
-            raise ValueError("`scale` must be positive float. Received: %s" % scale)
-        if mode not in {"fan_in", "fan_out", "fan_avg"}:
-            raise ValueError(f"Invalid `mode` argument: {mode}")
-        if distribution not in {"normal", "uniform", "truncated_normal", "untruncated_normal"}:
-            raise ValueError(f"Invalid `distribution` argument: {distribution}")
+            raise ValueError(f"Argument `scale` must be a positive float. Received: {scale}")
+        if mode not in (modes := ("fan_in", "fan_out", "fan_avg")):
+            raise ValueError(f"Argument `mode` should be one of {modes}. Received: {mode}")
+        if distribution not in (kinds := ("normal", "uniform", "truncated_normal", "untruncated_normal")):
+            raise ValueError(f"Argument `distribution` should be one of {kinds}. Received: {distribution}")
         self.scale = scale
         self.mode = mode
         self.distribution = distribution
@@ -280,16 +258,23 @@ class Orthogonal(_Random):
 
     def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
         sizes = [int(size) for size in shape]
-        if len(sizes) < 2:
-            raise ValueError("The tensor to initialize, specified by argument `shape` must be at least two-dimensional.")
+        _require_matrix(sizes, len(sizes) >= 2)
         rows, columns = int(np.prod(sizes[:-1])), sizes[-1]
         flat = (max(rows, columns), min(rows, columns))
         normal = random_ops.random_normal(flat, dtype=dtype or self.dtype, seed=self.seed)
-        q, r = linalg.qr(normal, full_matrices=False)
-        q *= apply_op(REGISTRY["Sign"], (linalg.diag_part(r),))
+        q, r = apply_op(REGISTRY["Qr"], (normal,), {"full_matrices": False})
+        q = q * apply_op(REGISTRY["Sign"], (apply_op(REGISTRY["DiagPart"], (r,)),))
         if rows < columns:
-            q = apply_op(REGISTRY["Transpose"], (q, [1, 0]))
+            q = matrix_transpose(q)
         return self.gain * apply_op(REGISTRY["Reshape"], (q, sizes))
+
+
+def _require_matrix(sizes: list[int], holds: bool) -> None:
+    if not holds:
+        raise ValueError(
+            "The tensor to initialize, specified by argument `shape` must be at least two-dimensional. Received "
+            f"shape={sizes}"
+        )
 
 
 @public(v1=["initializers.identity"])
@@ -302,10 +287,9 @@ class Identity(Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
         sizes = [int(size) for size in shape]
-        if len(sizes) != 2:
-            raise ValueError("The tensor to initialize, specified by argument `shape` must be at least two-dimensional.")
-        wanted = dtypes.as_dtype(dtype or self.dtype)
-        return constants.constant(self.gain * np.eye(*sizes), wanted)
+        _require_matrix(sizes, len(sizes) == 2)
+        matrix = creation.eye(*sizes, dtype=dtypes.as_dtype(dtype or self.dtype))
+        return matrix if self.gain == 1.0 else self.gain * matrix
 
 
 @public(v1=["contrib.layers.xavier_initializer", "contrib.layers.xavier_initializer_conv2d"])

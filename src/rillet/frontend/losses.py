@@ -115,12 +115,24 @@ def _all_of(scalar: Any) -> Any:
     return _call("Sum", scalar, _call("Range", 0, rank(scalar), 1, name="range"))
 
 
-def _present(losses: Any, weights: Any) -> Any:
-    """How many losses have a weight other than 0."""
+def _present(losses: Any, weights: Any, per_example: bool = False) -> Any:
+    """How many losses (of each example) have a weight other than 0."""
     with name_scope("num_present", losses, weights) as full_name:
         absent = _call("Equal", weights, 0.0)
         present = _call("Select", absent, zeros_like_v1(weights), ones_like_v1(weights))
-        return _total(broadcast_weights(present, losses), full_name)
+        present = broadcast_weights(present, losses)
+        if per_example:
+            return _sum_kept(present, _inner_axes(losses), full_name)
+        return _total(present, full_name)
+
+
+def _inner_axes(value: Any) -> Any:
+    """All axes but the first."""
+    return _call("Range", 1, rank(value), 1, name="range")
+
+
+def _sum_kept(value: Any, axes: Any, name: str | None = None) -> Any:
+    return apply_op(REGISTRY["Sum"], (value, axes), {"keep_dims": True}, name)
 
 
 def _elements(losses: Any) -> Any:
@@ -265,7 +277,8 @@ def softmax_cross_entropy(
         logits.shape.assert_is_compatible_with(labels.shape)
         if label_smoothing > 0:
             classes = cast(shape_of(labels)[-1], logits.dtype)
-            labels = labels * (1.0 - label_smoothing) + label_smoothing / classes
+            share = label_smoothing / classes
+            labels = labels * (1.0 - label_smoothing) + share
         labels = stop_gradient(labels, name="labels_stop_gradient")
         losses = softmax_cross_entropy_with_logits_v2(labels=labels, logits=logits, name="xentropy")
         return compute_weighted_loss(losses, weights, name, loss_collection, reduction)
@@ -286,10 +299,11 @@ def sparse_softmax_cross_entropy(
 
 def _squeezed(labels: Any, logits: Any, weights: Any) -> tuple[Any, Any, Any]:
     """Labels and weights without a last axis of size 1 that the logits have no counterpart for."""
-    labels, logits = convert_to_tensor(labels), convert_to_tensor(logits)
-    expected = None if logits.shape.rank is None else logits.shape.rank - 1
-    if expected is not None and labels.shape.rank == expected + 1 and labels.shape.as_list()[-1] in (1, None):
-        labels = squeeze(labels, [-1])
+    with name_scope("remove_squeezable_dimensions", labels, logits):
+        labels, logits = convert_to_tensor(labels), convert_to_tensor(logits)
+        expected = None if logits.shape.rank is None else logits.shape.rank - 1
+        if expected is not None and labels.shape.rank == expected + 1 and labels.shape.as_list()[-1] in (1, None):
+            labels = squeeze(labels, [-1])
     if not isinstance(weights, (int, float)):
         weights = convert_to_tensor(weights)
         if expected is not None and weights.shape.rank == expected + 1:
@@ -312,20 +326,16 @@ def mean_pairwise_squared_error(
         with run_after(assert_broadcastable(weights, labels)):
             predictions, labels = _alike(predictions, labels)
             differences = _call("Sub", predictions, labels)
-            axes = _call("Range", 1, rank(differences), 1, name="range")
-            kept = {"keep_dims": True}
-            squares = apply_op(REGISTRY["Sum"], (_call("Square", differences), axes), kept)
-            weighted = broadcast_weights(weights, squares)
-            absent = _call("Equal", weighted, 0.0)
-            present = _call("Select", absent, zeros_like_v1(weighted), ones_like_v1(weighted))
-            count = apply_op(REGISTRY["Prod"], (shape_of(differences)[1:], [0]), {"keep_dims": False})
-            each = present * cast(count, dtypes.float32)
-            first = 2.0 * _call("DivNoNan", squares, each - 1)
-            total = apply_op(REGISTRY["Sum"], (differences, axes), kept)
-            second = 2.0 * _call("DivNoNan", _call("Square", total), _call("Mul", each, each - 1))
+            axes = _inner_axes(differences)
+            squares = _sum_kept(_call("Square", differences), axes)
+            count = _present(differences, weights, per_example=True)
+            first = 2.0 * _call("DivNoNan", squares, _call("Maximum", count - 1, 0), name="value")
+            squared_sum = _call("Square", _sum_kept(differences, axes))
+            pairs = _call("Maximum", _call("Mul", count, count - 1), 0)
+            second = 2.0 * _call("DivNoNan", squared_sum, pairs, name="value")
             result = _total(_call("Mul", first - second, weights))
-            nothing = zeros_like_v1(result)
-            mean = _call("SelectV2", _call("Greater", _total(present), 0.0), result, nothing, name="value")
+            is_positive = _call("Greater", _total(count), 0)
+            mean = _call("Select", is_positive, result, zeros_like_v1(result), name="value")
             add_loss(mean, loss_collection)
             return mean
 

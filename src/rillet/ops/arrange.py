@@ -203,9 +203,13 @@ def _reverse_shape(op: Operation) -> TensorShape:
     return shape
 
 
+def _reverse_gradient(op: Operation, dy: Any) -> list[Any]:
+    return [reverse(dy, op.inputs[1]), None]
+
+
 REVERSE_V2 = define(
     "ReverseV2", "tensor: T, axis: Tidx -> output: T", "T: type, Tidx: index = int32",
-    reference=_reverse_kernel, shape=_reverse_shape, gradient=lambda op, dy: [reverse(dy, op.inputs[1]), None],
+    reference=_reverse_kernel, shape=_reverse_shape, gradient=_reverse_gradient,
 )  # fmt: skip
 define(
     "Reverse", "tensor: T, dims: bool -> output: T", "T: type",
@@ -319,10 +323,14 @@ def _roll_kernel(value: Any, shift: Any, axis: Any) -> Any:
     return value
 
 
+def _roll_gradient(op: Operation, dy: Any) -> list[Any]:
+    return [roll(dy, -op.inputs[1], op.inputs[2]), None, None]
+
+
 ROLL = define(
     "Roll", "input: T, shift: Tshift, axis: Taxis -> output: T", "T: type, Tshift: index, Taxis: index",
     reference=_roll_kernel, shape=same_shape,
-    gradient=lambda op, dy: [roll(dy, -op.inputs[1], op.inputs[2]), None, None],
+    gradient=_roll_gradient,
 )  # fmt: skip
 
 

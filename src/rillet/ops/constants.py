@@ -66,7 +66,7 @@ def _constant(value: Any, dtype: Any, shape: Any, name: str, allow_broadcast: bo
             _name_misfit(value, wanted)
         raise
     if shape is not None:
-        array = _fill_shape(np.asarray(array), tuple(TensorShape(shape).as_list()))
+        array = _fill_shape(np.asarray(array), tuple(TensorShape(shape).as_list()))  # type: ignore[arg-type]
     if isinstance(array, np.ndarray):
         array = aligned_copy(array)
     return constant_in(graph, array, found, name)

@@ -162,8 +162,10 @@ def _while_shapes(op: Operation) -> list[TensorShape]:
     body: Function = op.attrs["body"]
     for output, inside in zip(op.outputs, body.inputs, strict=False):
         set_handle_data(output, handle_data(inside))
-    collected = [TensorShape(()) for _ in op.outputs[len(body.inputs) :]]
-    return [*[tensor.shape for tensor in body.inputs], *collected]
+    collected = body.outputs[len(body.inputs) :]
+    for output, inside in zip(op.outputs[len(body.inputs) :], collected, strict=True):
+        set_handle_data(output, (inside.dtype.base_dtype, inside.shape))
+    return [*[tensor.shape for tensor in body.inputs], *[TensorShape(()) for _ in collected]]
 
 
 # What the body returns beyond its loop variables is collected in a list each, with an entry an iteration: the values
@@ -178,16 +180,22 @@ STATELESS_WHILE = define("StatelessWhile", *_WHILE, reference=_while, shape=_whi
 
 
 def repeat(
-    condition: FuncGraph, body: FuncGraph, inputs: Sequence[Any], parallel_iterations: int = 10, name: str | None = None
+    condition: FuncGraph,
+    body: FuncGraph,
+    inputs: Sequence[Any],
+    parallel_iterations: int = 10,
+    name: str | None = None,
+    collect: Sequence[SymbolicTensor] = (),
 ) -> list[Any]:
-    """The loop variables after the loop.
+    """The loop variables after the loop, and lists of the values that the body's tensors `collect` had.
 
     condition: of the loop variables, returns whether to go on. body: returns their next values; variable 0 counts
     iterations. Both have the same inputs; captured ones stay as they are, which is added to the body's outputs here.
     inputs: the first values of the loop variables, and what is captured.
     """
     body.outputs = [*body.outputs, *body.inputs[len(body.outputs) :]]
-    functions = [condition.function(), body.function()]
+    functions = [condition.function(), body.function(collect)]
     definition = WHILE if any(function.is_stateful for function in functions) else STATELESS_WHILE
-    attrs = {"cond": functions[0], "body": functions[1], "parallel_iterations": parallel_iterations}
+    attrs: dict[str, Any] = {"cond": functions[0], "body": functions[1], "parallel_iterations": parallel_iterations}
+    attrs["Tcollected"] = (dtypes.variant,) * len(collect)
     return _call(definition, (list(inputs),), attrs, [condition, body], name)

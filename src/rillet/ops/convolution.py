@@ -359,7 +359,10 @@ def conv_transpose(
 ) -> Any:
     """The transpose of a convolution in one, two or three spatial dimensions, as `output_shape` has them."""
     with scope(name or "conv_transpose", input, filters, output_shape) as full_name:
-        count = output_shape.shape.dimensions[0] if isinstance(output_shape, Tensor) else len(output_shape)
+        sizes = (
+            TensorShape(output_shape.shape).num_elements() if isinstance(output_shape, Tensor) else len(output_shape)
+        )
+        count = sizes or 0
         spatial_rank = count - 2
         if spatial_rank not in _FORMATS:
             raise ValueError(

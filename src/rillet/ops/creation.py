@@ -97,7 +97,9 @@ def _filled(shape: Any, dtype: Any, value: int, name: str) -> Any:
     with scope(name, shape) as full_name:
         is_list = known is not None and not isinstance(shape, (int, np.integer, Dimension, Tensor))
         if is_list and size_of(known or ()) < _LARGEST_CONSTANT:
-            return constant_in(graph_for((shape,)), np.full(known or (), element, wanted.numpy_dtype), wanted, full_name)
+            return constant_in(
+                graph_for((shape,)), np.full(known or (), element, wanted.numpy_dtype), wanted, full_name
+            )
         dims = _as_vector(shape)
         return apply_op(FILL, (dims, convert_to_tensor(element, wanted, name="Const")), name=full_name)
 

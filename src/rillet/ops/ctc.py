@@ -163,15 +163,24 @@ def _loss_and_gradient(inputs: Any, rows: Any, lengths: Any, left_out: Any, merg
     is_possible = np.isfinite(total)
     share = np.exp(ahead + behind - np.where(is_possible, total, np.inf)[:, None])
     spent = np.zeros(inputs.shape)
-    np.add.at(spent, (slice(None), examples[:, None], lattice.classes), share)
+    where: Any = (slice(None), examples[:, None], lattice.classes)
+    np.add.at(spent, where, share)
     counts = (np.arange(steps)[:, None] < lengths) & ~left_out
     gradient = np.where(counts[..., None], np.exp(logs) - spent, 0)
     return np.where(left_out | (lengths == 0), 0, -total), gradient
 
 
-def _loss_shape(op: Operation) -> list[TensorShape]:
+def _inputs_shape(op: Operation, lengths_index: int) -> TensorShape:
+    """[time, batch, classes], the batch also as the sequence lengths tell it."""
     inputs = require_dimensions(op, 0, 3, "inputs")
-    return [TensorShape([inputs.dimensions[1]]), inputs]  # type: ignore[index]
+    lengths = require_dimensions(op, lengths_index, 1, "sequence_length")
+    steps, batch, count = inputs.dimensions or (None,) * 3
+    return TensorShape([steps, (lengths.dimensions or (None,))[0] if batch is None else batch, count])
+
+
+def _loss_shape(op: Operation) -> list[TensorShape]:
+    inputs = _inputs_shape(op, 3)
+    return [inputs[1:2], inputs]
 
 
 def _loss_gradient(op: Operation, dloss: Any, dgradient: Any) -> list[Any]:
@@ -259,7 +268,7 @@ def ctc_loss(
         logits = convert_to_tensor(logits, name="logits")
         if not logits_time_major:
             logits = _time_major(logits)
-        count = logits.shape.dimensions[2] if logits.shape.rank == 3 else None  # type: ignore[index]
+        count = logits.shape.dimensions[2] if logits.shape.rank == 3 else None
         if count is None:
             raise ValueError(f"the number of classes must be known: logits have shape {logits.shape}")
         blank = (blank_index or 0) % count
@@ -375,7 +384,7 @@ def _beam_search(logs: Any, width: int) -> list[tuple[tuple[int, ...], float]]:
             for label in range(blank):
                 before = blank_end if sequence and label == sequence[-1] else total
                 _add(ends, (*sequence, label), before + scores[label], 1)
-        ranked = sorted(ends.items(), key=lambda item: -np.logaddexp(*item[1]))
+        ranked = sorted(ends.items(), key=lambda item: -np.logaddexp(item[1][0], item[1][1]))
         beams = {sequence: (both[0], both[1]) for sequence, both in ranked[:width]}
     result = [(sequence, float(np.logaddexp(*both))) for sequence, both in beams.items()]
     return sorted(result, key=lambda item: -item[1])
@@ -387,15 +396,14 @@ def _add(ends: dict[tuple[int, ...], list[float]], sequence: tuple[int, ...], sc
 
 
 def _greedy_shape(op: Operation) -> list[TensorShape]:
-    batch = require_dimensions(op, 0, 3, "inputs").dimensions[1]  # type: ignore[index]
-    return [TensorShape([None, 2]), TensorShape([None]), TensorShape([2]), TensorShape([batch, 1])]
+    batch = _inputs_shape(op, 1)[1:2]
+    return [TensorShape([None, 2]), TensorShape([None]), TensorShape([2]), batch.concatenate([1])]
 
 
 def _beam_shape(op: Operation) -> list[TensorShape]:
-    batch = require_dimensions(op, 0, 3, "inputs").dimensions[1]  # type: ignore[index]
     paths = op.attrs["top_paths"]
     parts = [TensorShape([None, 2])] * paths + [TensorShape([None])] * paths + [TensorShape([2])] * paths
-    return [*parts, TensorShape([batch, paths])]
+    return [*parts, _inputs_shape(op, 1)[1:2].concatenate([paths])]
 
 
 GREEDY = define(

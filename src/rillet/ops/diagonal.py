@@ -33,7 +33,7 @@ class _Band(NamedTuple):
     columns: Any
     diagonals: Any
     places: Any
-    count: int
+    number: int
     length: int
 
 
@@ -60,14 +60,14 @@ def _band(rows: int, columns: int, k: Any, align: str) -> _Band:
             label = "lower" if index == low else "upper"
             raise ValueError(f"{label}_diag_index is out of bound: {index}. It must be between {-rows} and {columns}")
     length = max(_longest(rows, columns, low, high), 0)
-    index = np.arange(high, low - 1, -1)[:, None]
-    lengths = np.minimum(rows + np.minimum(index, 0), columns - np.maximum(index, 0))
+    offsets = np.arange(high, low - 1, -1)[:, None]
+    lengths = np.minimum(rows + np.minimum(offsets, 0), columns - np.maximum(offsets, 0))
     upper, lower = align.split("_")
-    is_right = np.where(index >= 0, upper == "RIGHT", lower == "RIGHT")
+    is_right = np.where(offsets >= 0, upper == "RIGHT", lower == "RIGHT")
     steps = np.arange(length) - np.where(is_right, length - lengths, 0)
     diagonals, places = np.nonzero((steps >= 0) & (steps < lengths))
     along = steps[diagonals, places]
-    which = index[diagonals, 0]
+    which = offsets[diagonals, 0]
     return _Band(along - np.minimum(which, 0), along + np.maximum(which, 0), diagonals, places, high - low + 1, length)
 
 
@@ -105,8 +105,8 @@ def _diag_kernel(diagonal: Any, k: Any, rows: Any, columns: Any, padding: Any, *
         )
     size = _matrix_size(diagonal.shape[-1], low, high, int(rows), int(columns))
     band = _band(*size, k, align)
-    packed = _packed(diagonal, band.count)
-    if packed.shape[-2] != band.count:
+    packed = _packed(diagonal, band.number)
+    if packed.shape[-2] != band.number:
         raise ValueError(
             "The number of diagonals provided in the input does not match the lower_diag_index and upper_diag_index range."
         )
@@ -211,10 +211,10 @@ def _padding(value: Any, padding: Any) -> Any:
 
 def _diag_part_kernel(value: Any, k: Any, padding: Any, *, align: str = "LEFT_LEFT") -> Any:
     value = as_array(value)
-    band = _band(*value.shape[-2:], k, align)
-    result = np.full((*value.shape[:-2], band.count, band.length), padding, value.dtype)
+    band = _band(value.shape[-2], value.shape[-1], k, align)
+    result = np.full((*value.shape[:-2], band.number, band.length), padding, value.dtype)
     result[..., band.diagonals, band.places] = value[..., band.rows, band.columns]
-    return result if band.count > 1 else result[..., 0, :]
+    return result if band.number > 1 else result[..., 0, :]
 
 
 def _diag_part_shape(op: Operation) -> TensorShape:
@@ -311,10 +311,10 @@ def diag_part(
 
 def _set_diag_kernel(value: Any, diagonal: Any, k: Any, *, align: str = "LEFT_LEFT") -> Any:
     value, diagonal = as_array(value), as_array(diagonal)
-    band = _band(*value.shape[-2:], k, align)
-    packed = _packed(diagonal, band.count)
-    if packed.shape != (*value.shape[:-2], band.count, band.length):
-        wanted = (*value.shape[:-2], *([band.count] if band.count > 1 else []), band.length)
+    band = _band(value.shape[-2], value.shape[-1], k, align)
+    packed = _packed(diagonal, band.number)
+    if packed.shape != (*value.shape[:-2], band.number, band.length):
+        wanted = (*value.shape[:-2], *([band.number] if band.number > 1 else []), band.length)
         raise ValueError(
             "Either first dimensions of diagonal don't match input.shape[:-2], or diagonal.shape[:-1] is not equal to the "
             f"longests diagonal in range [lower_diag_index:upper_diag_index]. Expected shape {list(wanted)}, got "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
@@ -12,7 +15,11 @@ from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, format_shape
 from rillet.ops import window_kernels
 from rillet.ops.arguments import renamed
+from rillet.ops.creation import ones_like_v1, zeros_like_v1
+from rillet.ops.join import concat
+from rillet.ops.reduce import reduce_sum
 from rillet.ops.scope import scope
+from rillet.ops.shape import reshape, shape_of
 from rillet.ops.windows import output_sizes, require_dimensions, require_known_words, spatial_attribute, windows_on
 
 
@@ -53,7 +60,45 @@ def _dilation_gradient(op: Operation, dy: Any) -> list[Any]:
     return [apply_op(definition, (*op.inputs, dy), attrs) for definition in (_INPUT_GRADIENT, _FILTER_GRADIENT)]
 
 
-# The gradient goes to the places of the maxima; TensorFlow has no derivative of that, and no op it could be made of.
+def _at_maxima(op: Operation, choices: Callable[[Any], Any]) -> Any:
+    """For each window, what `choices` has at the place of its (first) maximum.
+
+    choices(patches): [batch, rows, columns, taps, depth], from a function that cuts an image into patches of that shape.
+    """
+    image, filters = op.inputs[:2]
+    rows, columns, _ = filters.shape.dimensions or (None,) * 3
+    if rows is None or columns is None:
+        raise ValueError(f"the filter's size must be known, but its shape is {filters.shape}")
+    attrs = {
+        "ksizes": (1, rows, columns, 1),
+        **{name: op.attrs[name] for name in ("strides", "rates", "padding")},
+    }
+    taps = rows * columns
+
+    def patches(value: Any) -> Any:
+        cut = apply_op(REGISTRY["ExtractImagePatches"], (value,), attrs)
+        return reshape(cut, concat([shape_of(cut)[:3], [taps], shape_of(filters)[2:]], 0))
+
+    dtype = image.dtype.base_dtype
+    outside = patches(ones_like_v1(image)) - 1.0  # 0, and -1 in the padding
+    sums = patches(image) + reshape(filters, concat([[taps], shape_of(filters)[2:]], 0))
+    best = apply_op(REGISTRY["ArgMax"], (sums + outside * (float(dtype.max) / 4), 3))
+    picked = apply_op(REGISTRY["OneHot"], (best, taps, np.ones((), dtype.numpy_dtype), np.zeros((), dtype.numpy_dtype)),
+                      {"axis": 3})  # fmt: skip
+    return reduce_sum(choices(patches) * picked, 3)
+
+
+def _input_gradient_gradient(op: Operation, dy: Any) -> list[Any]:
+    image, filters = op.inputs[:2]
+    return [zeros_like_v1(image), zeros_like_v1(filters), _at_maxima(op, lambda patches: patches(dy))]
+
+
+def _filter_gradient_gradient(op: Operation, dy: Any) -> list[Any]:
+    image, filters = op.inputs[:2]
+    taps = reshape(dy, concat([[-1], shape_of(filters)[2:]], 0))
+    return [zeros_like_v1(image), zeros_like_v1(filters), _at_maxima(op, lambda _: taps)]
+
+
 _ATTRIBUTES = "T: real, strides: list(int), rates: list(int), padding: string"
 DILATION_2D = define(
     "Dilation2D", "input: T, filter: T -> output: T", _ATTRIBUTES,
@@ -61,11 +106,11 @@ DILATION_2D = define(
 )  # fmt: skip
 _INPUT_GRADIENT = define(
     "Dilation2DBackpropInput", "input: T, filter: T, out_backprop: T -> in_backprop: T", _ATTRIBUTES,
-    reference=_input_gradient, shape=lambda op: op.inputs[0].shape,
+    reference=_input_gradient, shape=lambda op: op.inputs[0].shape, gradient=_input_gradient_gradient,
 )  # fmt: skip
 _FILTER_GRADIENT = define(
     "Dilation2DBackpropFilter", "input: T, filter: T, out_backprop: T -> filter_backprop: T", _ATTRIBUTES,
-    reference=_filter_gradient, shape=lambda op: op.inputs[1].shape,
+    reference=_filter_gradient, shape=lambda op: op.inputs[1].shape, gradient=_filter_gradient_gradient,
 )  # fmt: skip
 
 

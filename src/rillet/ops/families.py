@@ -240,9 +240,9 @@ def _constant_axes(axes: int | range | tuple[int, ...]) -> EagerTensor:
 def eager_axes(axis: Any) -> Any:
     """`axis` as a tensor that is made once, where it is made of Python's ints and ops run now; else as it is."""
     kind = type(axis)
-    if kind is int or ((kind is list or kind is tuple) and all(type(one) is int for one in axis)):
-        if context.executing_eagerly():
-            return _constant_axes(axis if kind is int else tuple(axis))
+    is_plain = kind is int or ((kind is list or kind is tuple) and all(type(one) is int for one in axis))
+    if is_plain and context.executing_eagerly():
+        return _constant_axes(axis if kind is int else tuple(axis))
     return axis
 
 
@@ -264,7 +264,9 @@ def reduction(
     def reference(array: Any, axes: Any, *, keep_dims: bool) -> Any:
         wanted = axes_tuple(axes, array.ndim)
         if len(wanted) != axes.size:
-            raise ValueError(f"Invalid reduction arguments: Axes contains duplicate dimension: {axes.tolist()}")
+            twice = sorted(axis % array.ndim for axis in np.ravel(axes))
+            first = next(axis for axis in twice if twice.count(axis) > 1)
+            raise ValueError(f"Invalid reduction arguments: Axes contains duplicate dimension: {first}")
         return kernel(array, wanted, keep_dims)
 
     source = "bool" if types == "bool" else "T"

@@ -109,17 +109,15 @@ def _gather_v2_gradient(op: Operation, dy: Any) -> list[Any]:
 
 def _axis_gradient(op: Operation, shape: Any, batch_dims: int, dy: Any) -> Any:
     """The gathered axis comes first (after the batch axes), slices of equal index are added up, and it goes back."""
-    params, indices, axis = op.inputs
+    params, indices = op.inputs[0], op.inputs[1]
+    axis: Any = op.inputs[2]
     known_axis = constant_value(axis)
     if known_axis is not None and int(known_axis) < 0 and params.shape.rank is not None:
         axis = int(known_axis) + params.shape.rank
     count = expand_dims(size_of_tensor(indices), 0)
     outer, inner = shape[:axis], shape[axis:][1:]
-    if batch_dims:
-        values_shape = concat([outer, shape_of(indices)[batch_dims:], inner], 0)
-        values_shape = concat([outer, [-1], inner], 0) if indices.shape.rank != batch_dims + 1 else values_shape
-    else:
-        values_shape = concat([outer, count, inner], 0)
+    gathered = expand_dims(_product(shape_of(indices)[batch_dims:]), 0) if batch_dims else count
+    values_shape = concat([outer, gathered, inner], 0)
     order_size, outer_size = size_of_tensor(values_shape), size_of_tensor(outer)
     batch_axes = _range(0, batch_dims)
     outer_axes, inner_axes = _range(batch_dims, outer_size), _range(outer_size + 1, order_size)
@@ -138,6 +136,10 @@ def _range(start: Any, limit: Any) -> Any:
     return apply_op(REGISTRY["Range"], (start, limit, 1), name="range")
 
 
+def _product(vector: Any) -> Any:
+    return apply_op(REGISTRY["Prod"], (vector, [0]), {"keep_dims": False})
+
+
 def _transpose(value: Any, order: Any) -> Any:
     return apply_op(REGISTRY["Transpose"], (value, order), name="transpose")
 
@@ -149,7 +151,7 @@ def _segment_sum(values: Any, segments: Any, count: Any) -> Any:
 def _batch_segment_sum(values: Any, indices: Any, batch_dims: int, length: Any) -> Any:
     """Segment sums of each batch entry: all of them at once, each with its own range of segment numbers."""
     batch_shape, inner_shape = shape_of(values)[:batch_dims], shape_of(values)[batch_dims + 1 :]
-    batches = apply_op(REGISTRY["Prod"], (batch_shape, 0), {"keep_dims": False})
+    batches = _product(batch_shape)
     offsets = expand_dims(_range(0, batches) * length, 1)
     numbers = (
         apply_op(REGISTRY["Cast"], (indices,), {"DstT": dtypes.int32}) if indices.dtype is not dtypes.int32 else indices
@@ -198,10 +200,15 @@ def _variable_shape_value(op: Operation) -> Any:
     return np.array(data[1].as_list(), op.attrs["out_type"].numpy_dtype)
 
 
+def _variable_rank(op: Operation) -> TensorShape:
+    data = handle_data(op.inputs[0])
+    return TensorShape([None if data is None else data[1].rank])
+
+
 VARIABLE_SHAPE = define(
     "VariableShape", "input: resource -> output: out_type", "out_type: index = int32",
     reference=lambda state, *, out_type: np.array(np.shape(read_state(state)), out_type.numpy_dtype),
-    shape=lambda op: TensorShape([None if handle_data(op.inputs[0]) is None else handle_data(op.inputs[0])[1].rank]),
+    shape=_variable_rank,
     fold=_variable_shape_value, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 RESOURCE_GATHER = define(
@@ -307,10 +314,15 @@ def gathered_nd_shape(params: TensorShape, indices: TensorShape) -> TensorShape:
     return TensorShape([*indices.dimensions[:-1], *params.dimensions[depth:]])
 
 
+def _are_rows(indices: Any) -> bool:
+    """Whether the coordinates name whole rows, a matrix of one column."""
+    return indices.shape.rank == 2 and indices.shape.dimensions[-1] == 1
+
+
 def _gather_nd_gradient(op: Operation, dy: Any) -> list[Any]:
     params, indices = op.inputs
     shape = shape_of(params, indices.dtype if indices.dtype is not dtypes.int16 else dtypes.int32)
-    if indices.shape.rank == 2 and indices.shape.dimensions[-1] == 1:
+    if _are_rows(indices):
         flat = apply_op(REGISTRY["Squeeze"], (indices,), {"squeeze_dims": (-1,)})
         return [IndexedSlices(dy, flat, shape), None]
     return [apply_op(SCATTER_ND, (indices, dy, shape)), None]
@@ -333,7 +345,7 @@ def _resource_gather_nd_shape(op: Operation) -> TensorShape:
 def _resource_gather_nd_gradient(op: Operation, dy: Any) -> list[Any]:
     handle, indices = op.inputs
     shape = apply_op(VARIABLE_SHAPE, (handle,))
-    if indices.shape.rank == 2 and indices.shape.dimensions[-1] == 1:
+    if _are_rows(indices):
         flat = apply_op(REGISTRY["Squeeze"], (indices,), {"squeeze_dims": (-1,)})
         return [IndexedSlices(dy, flat, shape), None]
     if shape.dtype is not indices.dtype:

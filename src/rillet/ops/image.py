@@ -7,7 +7,7 @@ from typing import Any
 from rillet.core.dispatch import apply_op
 from rillet.core.export import public
 from rillet.core.graph import Operation
-from rillet.core.opdef import define
+from rillet.core.opdef import REGISTRY, define
 from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.errors import ShapeError, format_shape
@@ -64,30 +64,30 @@ def _bilinear_gradient(op: Operation, dy: Any) -> list[Any]:
     images = op.inputs[0]
     if not images.dtype.is_floating:
         return [None, None]
-    return [apply_op(BILINEAR_GRAD, (dy, images), _flags(op)), None]
+    return [apply_op(REGISTRY["ResizeBilinearGrad"], (dy, images), _flags(op)), None]
 
 
 def _nearest_gradient(op: Operation, dy: Any) -> list[Any]:
     size = op.inputs[0].shape[1:3]
     known = size.as_list() if size.is_fully_defined() else _size_of(op.inputs[0])
-    return [apply_op(NEAREST_GRAD, (dy, known), _flags(op)), None]
+    return [apply_op(REGISTRY["ResizeNearestNeighborGrad"], (dy, known), _flags(op)), None]
 
 
-BILINEAR_GRAD = define(
+define(
     "ResizeBilinearGrad", "grads: float32, original_image: T -> output: T",
     f"T: {{float32, bfloat16, float16, float64}}, {_FLAGS}",
     reference=_bilinear_grad_kernel, shape=lambda op: op.inputs[1].shape,
-    gradient=lambda op, dy: [apply_op(BILINEAR, (dy, _size_of(op.inputs[0])), _flags(op)), None],
+    gradient=lambda op, dy: [apply_op(REGISTRY["ResizeBilinear"], (dy, _size_of(op.inputs[0])), _flags(op)), None],
 )  # fmt: skip
 BILINEAR = define(
     "ResizeBilinear", "images: T, size: int32 -> resized_images: float32", f"T: {_RESIZED}, {_FLAGS}",
     reference=_bilinear_kernel, shape=_resized_shape, gradient=_bilinear_gradient,
 )  # fmt: skip
-NEAREST_GRAD = define(
+define(
     "ResizeNearestNeighborGrad", "grads: T, size: int32 -> output: T",
     f"T: {{uint8, int8, int32, float16, float32, float64, bfloat16}}, {_FLAGS}",
     reference=_nearest_grad_kernel, shape=_resized_shape,
-    gradient=lambda op, dy: [apply_op(NEAREST, (dy, _size_of(op.inputs[0])), _flags(op)), None],
+    gradient=lambda op, dy: [apply_op(REGISTRY["ResizeNearestNeighbor"], (dy, _size_of(op.inputs[0])), _flags(op)), None],
 )  # fmt: skip
 NEAREST = define(
     "ResizeNearestNeighbor", "images: T, size: int32 -> resized_images: T", f"T: {_RESIZED}, {_FLAGS}",

@@ -68,7 +68,7 @@ def variable_getitem(variable: Any, key: Any) -> Any:
     def assign(new_value: Any, name: str | None = None) -> Any:
         return sliced(value, key, variable).assign(new_value, name)
 
-    found.assign = assign  # type: ignore[attr-defined]
+    found.__dict__["assign"] = assign
     return found
 
 
@@ -181,7 +181,7 @@ def _read_range(item: slice) -> tuple[Any, Any, Any]:
             defaults[place] = bound if hasattr(bound, "dtype") and not isinstance(bound, np.generic) else int(bound)
         elif tensor is not None:
             defaults[place] = _outer_constant(tensor, defaults[place])
-    return tuple(defaults)  # type: ignore[return-value]
+    return tuple(defaults)
 
 
 def _outer_constant(tensor: Any, number: int) -> Any:

@@ -63,11 +63,12 @@ def _joined(values: Any, axis: int, rank: int) -> TensorShape:
     merged = unknown_shape(rank - 1)
     for index, tensor in enumerate(values):
         dimensions = tensor.shape.dimensions or (None,) * rank
+        length = dimensions[axis]
         rest = TensorShape([*dimensions[:axis], *dimensions[axis + 1 :]])
         if not merged.is_compatible_with(rest):
             _fail_to_join(values, merged, rest, axis, index)
         merged = merged.merge_with(rest)
-        total = None if total is None or dimensions[axis] is None else total + dimensions[axis]
+        total = None if total is None or length is None else total + length
     return TensorShape([*merged.dimensions[:axis], total, *merged.dimensions[axis:]])  # type: ignore[index]
 
 
@@ -236,12 +237,16 @@ def _pack_as_shape(op: Operation) -> TensorShape | None:
     return TensorShape([None if value is None or value < 0 else int(value) for value in values])
 
 
+def _pack_gradient(op: Operation, dy: Any) -> list[Any]:
+    return unstack(dy, num=op.attrs["N"], axis=op.attrs["axis"])
+
+
 PACK = define(
     "Pack", "values: N*T -> output: T", "N: int, T: type, axis: int = 0",
     reference=lambda *values, axis: np.stack([as_array(value) for value in values], axis),
     shape=_pack_shape,
     shape_value=_pack_as_shape,
-    gradient=lambda op, dy: list(unstack(dy, num=op.attrs["N"], axis=op.attrs["axis"])),
+    gradient=_pack_gradient,
 )  # fmt: skip
 
 

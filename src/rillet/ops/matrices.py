@@ -32,7 +32,7 @@ from rillet.ops.linalg import (
 from rillet.ops.matmul import matmul
 from rillet.ops.reduce import reduce_max, reduce_sum
 from rillet.ops.scope import scope
-from rillet.ops.shape import shape
+from rillet.ops.shape import rank, shape
 
 # ---- norms ----------------------------------------------------------------------------------------------------------
 
@@ -91,15 +91,22 @@ def _check_norm(ord: Any, axis: Any, matrix_norm: bool) -> None:
 
 def _spectral_norm(tensor: Any, axis: tuple[int, ...], keep: bool) -> Any:
     """The largest singular value of the matrices that lie in two axes."""
-    if tensor.shape.rank is None:
-        raise ValueError("The spectral norm needs a tensor of known rank.")
-    count = tensor.shape.rank
-    rows, columns = (int(position) % count for position in axis)
-    others = [position for position in range(count) if position not in (rows, columns)]
-    moved = apply_op(REGISTRY["Transpose"], (tensor, np.array([*others, rows, columns], np.int32)), name="transpose")
-    result = reduce_max(abs(svd(moved, compute_uv=False)), -1)
-    for position in sorted((rows, columns)) if keep else ():
-        result = apply_op(REGISTRY["ExpandDims"], (result, position))
+    count = rank(tensor)
+    pair = apply_op(REGISTRY["FloorMod"], (np.array(axis, np.int32) + count, count))
+    every = apply_op(REGISTRY["Range"], (0, count, 1))
+    others = apply_op(REGISTRY["ListDiff"], (every, pair))[0]
+    order = apply_op(REGISTRY["ConcatV2"], ([others, pair], 0))
+    moved = apply_op(REGISTRY["Transpose"], (tensor, order), name="transpose")
+    result = reduce_max(svd(moved, compute_uv=False), -1)
+    if not keep:
+        return result
+    known = tensor.shape.rank
+    if known is not None:
+        axis = tuple(int(one) % known for one in axis)
+    elif (axis[0] < 0) != (axis[1] < 0):
+        raise ValueError("A spectral norm with keepdims needs a tensor of known rank, or two axes of one sign.")
+    for one in sorted(axis, reverse=axis[0] < 0):
+        result = apply_op(REGISTRY["ExpandDims"], (result, one))
     return result
 
 

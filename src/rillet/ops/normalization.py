@@ -255,9 +255,7 @@ _fused_grad_gradient.takes_none_eagerly = True  # type: ignore[attr-defined]
 
 # ---- fused batch normalisation: ops ---------------------------------------------------------------------------------
 
-_ATTRIBUTES = (
-    "epsilon: float = 0.0001, exponential_avg_factor: float = 1.0, data_format: string = 'NHWC', is_training: bool = True"
-)
+_ATTRIBUTES = "epsilon: float = 0.0001, exponential_avg_factor: float = 1.0, data_format: string = 'NHWC', is_training: bool = True"
 _GRAD_ATTRIBUTES = "epsilon: float = 0.0001, data_format: string = 'NHWC', is_training: bool = True"
 _LOW = "{float16, bfloat16, float32}"
 

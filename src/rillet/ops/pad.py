@@ -86,7 +86,7 @@ def _pad_gradient(op: Operation, dy: Any) -> Any:
     """The part of `dy` inside the margins."""
     value, paddings = op.inputs[0], op.inputs[1]
     if is_concrete(dy, value, paddings):
-        starts: Any = paddings._array[:, 0]
+        starts = constant_value(paddings)[:, 0]
         return apply_op(REGISTRY["Slice"], (dy, starts, np.array(value.shape.as_list(), starts.dtype)))
     size = stack([rank(value), 1])
     before = reshape(apply_op(REGISTRY["Slice"], (paddings, [0, 0], size)), [-1])

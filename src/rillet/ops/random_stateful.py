@@ -10,11 +10,12 @@ import numpy as np
 from rillet.core.dtypes import DType
 from rillet.core.execution import VariableState
 from rillet.core.graph import Operation
-from rillet.core.opdef import NO_GRADIENT, OpDef, define
+from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, UnimplementedError, format_shape
 from rillet.ops import philox
 from rillet.ops.random_arguments import check_rank, requested_shape, scalar, wanted_sizes
+from rillet.ops.random_distributions import COUNTS
 from rillet.ops.random_stateless import sample_binomial
 from rillet.ops.state import read_state, write_state
 
@@ -32,9 +33,9 @@ def _moved_on(state: VariableState, alg: Any, draw: Callable[[philox.GeneratorSt
             "Non-XLA devices don't support the ThreeFry algorithm.\n    Try: alg='philox'",
         )
     with state.lock:
-        generator = philox.GeneratorState(np.array(read_state(state)), number)
-        result = draw(generator)
-        write_state(state, generator.value)
+        value = np.array(read_state(state))
+        result = draw(philox.GeneratorState(value, number))
+        write_state(state, value)
     return result
 
 
@@ -57,9 +58,13 @@ def _no_output(op: Operation) -> list[TensorShape]:
     return []
 
 
+def _read_and_skip(state: VariableState, alg: Any, delta: Any) -> Any:
+    elements = scalar("delta", np.asarray(delta).view(np.int64))  # a number from the upper half goes back
+    return _moved_on(state, alg, lambda held: held.read_and_skip(elements))
+
+
 READ_AND_SKIP = define(
-    "RngReadAndSkip", "resource: resource, alg: int32, delta: uint64 -> value: int64",
-    reference=lambda state, alg, delta: _moved_on(state, alg, lambda held: held.read_and_skip(scalar("delta", delta))),
+    "RngReadAndSkip", "resource: resource, alg: int32, delta: uint64 -> value: int64", reference=_read_and_skip,
     shape=_state_shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 
@@ -101,9 +106,7 @@ _define_draw("StatefulUniformFullInt", philox.uniform_full_int, "uint64")
 
 def _integers(state: VariableState, algorithm: Any, shape: Any, minval: Any, maxval: Any, *, dtype: DType) -> Any:
     low, high, wanted = scalar("minval", minval), scalar("maxval", maxval), wanted_sizes(shape)
-    return _moved_on(
-        state, algorithm, lambda held: philox.uniform_int(held, wanted, low, high, dtype.numpy_dtype)
-    )
+    return _moved_on(state, algorithm, lambda held: philox.uniform_int(held, wanted, low, high, dtype.numpy_dtype))
 
 
 def _integers_shape(op: Operation) -> TensorShape:
@@ -119,17 +122,15 @@ define(
     reference=_integers, shape=_integers_shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 
-_COUNTS = "{float16, float32, float64, int32, int64}"
-
 
 def _binomial(state: VariableState, algorithm: Any, shape: Any, counts: Any, probs: Any, *, dtype: DType) -> Any:
     return _moved_on(state, algorithm, lambda held: sample_binomial(held, shape, counts, probs, dtype))
 
 
-BINOMIAL: OpDef = define(
+BINOMIAL = define(
     "StatefulRandomBinomial",
     "resource: resource, algorithm: int64, shape: S, counts: T, probs: T -> output: dtype",
-    f"S: index, T: {_COUNTS} = float64, dtype: {_COUNTS} = int64",
+    f"S: index, T: {COUNTS} = float64, dtype: {COUNTS} = int64",
     reference=_binomial, shape=_drawn_shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 

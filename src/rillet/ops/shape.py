@@ -222,7 +222,7 @@ def _from_same_unknown(source: TensorShape, wanted: TensorShape) -> TensorShape:
     if source.dimensions is None or wanted.dimensions is None or None in wanted.dimensions:
         return wanted
     known = int(np.prod([length for length in source.dimensions if length is not None], dtype=np.int64))
-    total = int(np.prod(wanted.dimensions, dtype=np.int64))
+    total = wanted.num_elements() or 0
     if known and total % known:
         raise _cannot_reshape(source, wanted, known, total)
     return wanted

@@ -76,14 +76,12 @@ def _slice_gradient(op: Operation, dy: Any) -> list[Any]:
     """`dy` with zeros around it."""
     value, begin = op.inputs[0], op.inputs[1]
     if is_concrete(dy, value):
-        starts, sizes_before = sizes(begin.numpy()), zip(value.shape, dy.shape, strict=True)
-        after = [limit - length - start for (limit, length), start in zip(sizes_before, starts, strict=True)]
-        paddings = np.array([starts, after], np.int64).T.reshape(-1, 2)
-        return [apply_op(REGISTRY["Pad"], (dy, paddings)), None, None]
-    column = stack([rank(value), 1]) if not isinstance(value.shape.rank, int) else None
-    known_rank = rank(value) if column is None else None
-    result_shape = shape_of(op.outputs[0])
-    column = stack([known_rank, 1]) if column is None else column
+        starts = sizes(constant_value(begin))
+        lengths = zip(starts, value.shape.as_list(), dy.shape.as_list(), strict=True)
+        paddings = [(start, whole - part - start) for start, whole, part in lengths]
+        return [apply_op(REGISTRY["Pad"], (dy, np.array(paddings, np.int64).reshape(-1, 2))), None, None]
+    count, result_shape = rank(value), shape_of(op.outputs[0])
+    column = stack([count, 1])
     before = reshape(begin, column)
     input_shape = shape_of(value)
     if begin.dtype is not input_shape.dtype:
@@ -303,7 +301,7 @@ def _known_part(op: Operation) -> Any:
     if whole is None:
         return None
     try:
-        index = numpy_index((len(whole),), *bounds, _masks_of(op))
+        index = numpy_index((len(whole),), bounds[0], bounds[1], bounds[2], _masks_of(op))
     except ShapeError:
         return None
     if len(index) != 1 or index[0] is None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rillet.core.graph import Operation
 from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, format_shape
@@ -33,7 +35,7 @@ def per_dimension(values: Any, spatial_rank: int, data_format: str, name: str) -
     """
     if values is None:
         values = [1]
-    given = list(values) if isinstance(values, (list, tuple)) or getattr(values, "ndim", 0) else [values]
+    given = list(values) if isinstance(values, (list, tuple)) or np.ndim(values) else [values]
     entries = [int(value) for value in given]
     if len(entries) == spatial_rank + 2:
         return entries
