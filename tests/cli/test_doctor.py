@@ -32,7 +32,7 @@ def test_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     report = json.loads(capsys.readouterr().out)
     assert report["versions"]["numpy"] == np.__version__
     assert report["versions"]["llvmlite"]
-    assert report["engine"] == "reference"
+    assert report["engine"] == "blockwise"
     assert report["target"]["machine"] == platform.machine()
     assert report["target"]["threads"] == 3
     assert report["cache"] == "/somewhere"

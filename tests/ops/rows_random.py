@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.ops.harness import Row
+from tests.ops.harness import Bad, Row
 from tests.ops.inputs import anything, between, index, positive, small, values
 
 ONE = ("float32",)
@@ -262,4 +262,204 @@ FED = [
     ),
 ]
 
-ROWS = [*STATELESS, *STATEFUL, *GENERATORS, *INITIALIZERS, *FED]
+ANY = ("Exception", "")
+
+RAW = [
+    stateless(
+        "stateless[raw]",
+        lambda tf, s: [
+            tf.raw_ops.StatelessRandomNormal(shape=[3], seed=s),
+            tf.raw_ops.StatelessRandomUniform(shape=[3], seed=s, dtype=tf.float64),
+            tf.raw_ops.StatelessTruncatedNormal(shape=[2, 2], seed=s),
+            tf.raw_ops.StatelessRandomUniformInt(shape=[4], seed=s, minval=3, maxval=9),
+            tf.raw_ops.StatelessRandomUniformFullInt(shape=[4], seed=s, dtype=tf.uint64),
+            tf.raw_ops.StatelessRandomGammaV2(shape=[4, 2], seed=s, alpha=[0.5, 3.0]),
+        ],
+        errors=[
+            Bad(
+                lambda tf: tf.raw_ops.StatelessRandomNormal(shape=[3], seed=[1]),
+                [],
+                ("InvalidArgumentError", "seed must have shape [2], not [1]"),
+                ANY,
+            ),
+            Bad(
+                lambda tf: tf.raw_ops.StatelessRandomUniformInt(shape=[3], seed=[1, 2], minval=4, maxval=2),
+                [],
+                ("InvalidArgumentError", "Need minval < maxval, got 4 >= 2"),
+                ANY,
+            ),
+        ],
+    ),
+    stateless(
+        "keys[raw]",
+        lambda tf, s: [
+            *tf.raw_ops.StatelessRandomGetKeyCounterAlg(seed=s),
+            *tf.raw_ops.StatelessRandomGetKeyCounter(seed=s),
+            tf.raw_ops.StatelessRandomGetAlg(),
+        ],
+    ),
+    Row(
+        "random.Generator[raw]",
+        lambda tf: drawn_from_state(tf),
+        [],
+        ONE,
+        wrt=(),
+        tolerance=2,
+        graph=False,
+        function=False,
+        errors=[
+            Bad(
+                lambda tf: tf.raw_ops.StatefulUniform(
+                    resource=tf.Variable([1, 2], dtype=tf.int64).handle, algorithm=1, shape=[2]
+                ),
+                [],
+                ("InvalidArgumentError", "the size of state must be at least 3; got 2"),
+                ANY,
+            ),
+            Bad(
+                lambda tf: tf.raw_ops.RngReadAndSkip(
+                    resource=tf.Variable([1, 2, 3], dtype=tf.int64).handle, alg=2, delta=1
+                ),
+                [],
+                ("UnimplementedError", "ThreeFry"),
+                ANY,
+            ),
+        ],
+    ),
+    Row(
+        "random.NonDeterministicInts[raw]",
+        lambda tf: tf.shape(tf.raw_ops.NonDeterministicInts(shape=[2, 3])),
+        [],
+        ONE,
+        wrt=(),
+    ),
+]
+
+
+def drawn_from_state(tf: Any) -> Any:
+    """Draws of every kind from the state in a variable, and the state after them."""
+    variable = tf.Variable([2**40, 5, -3], dtype=tf.int64)
+    state = {"resource": variable.handle, "algorithm": 1}
+    draws = [
+        tf.raw_ops.StatefulUniform(**state, shape=[2]),
+        tf.raw_ops.StatefulStandardNormalV2(**state, shape=[2], dtype=tf.float64),
+        tf.raw_ops.StatefulTruncatedNormal(**state, shape=[3]),
+        tf.raw_ops.StatefulUniformInt(**state, shape=[4], minval=1, maxval=5),
+        tf.raw_ops.StatefulUniformFullInt(**state, shape=[2]),
+        tf.raw_ops.StatefulRandomBinomial(**state, shape=[2], counts=[9.0, 90.0], probs=0.4),
+        tf.raw_ops.RngReadAndSkip(resource=variable.handle, alg=1, delta=3),
+    ]
+    skipped = tf.raw_ops.RngSkip(**state, delta=5)
+    with tf.control_dependencies([skipped] if skipped is not None else []):
+        return [*draws, variable.read_value()]
+
+
+def drawn(name: str, call: Callable[..., Any], *inputs: Any, **common: Any) -> Row:
+    """A row of a distribution whose parameters are differentiated: as its numbers are drawn by rejection, the gradient
+    is not the derivative of what is drawn with these seeds."""
+    return Row(f"random.{name}", call, list(inputs), ("float32", "float64"), orders=0, tolerance=4, **common)
+
+
+PARAMETERS = [
+    drawn(
+        "gamma[parameters]",
+        lambda tf, a, b: (tf.random.set_seed(4), tf.random.gamma([4], a, b, a.dtype, seed=2))[1],
+        between(0.3, 9, 3),
+        positive(3),
+        gradient_tolerance=100,
+    ),
+    drawn(
+        "stateless_gamma[parameters]",
+        lambda tf, a: tf.random.stateless_gamma([4, 3], [1, 2], a, dtype=a.dtype),
+        between(0.3, 9, 3),
+        gradient_tolerance=100,
+    ),
+    drawn(
+        "stateless_gamma[raw]",
+        lambda tf, a: tf.raw_ops.StatelessRandomGammaV2(shape=[4, 3], seed=[1, 2], alpha=a),
+        between(0.3, 9, 3),
+        gradient_tolerance=100,
+    ),
+    drawn(
+        "stateless_parameterized_truncated_normal[parameters]",
+        lambda tf, m, d, low, high: tf.random.stateless_parameterized_truncated_normal([4, 3], [1, 2], m, d, low, high),
+        between(-1, 1, 3),
+        between(0.5, 2, 3),
+        between(-4, -2, 1),
+        between(2, 4),
+        gradient_tolerance=100,
+    ),
+]
+
+SHAPES = [
+    Row(
+        "random.shapes",
+        lambda tf, n: (
+            tf.random.set_seed(4),
+            [
+                tf.random.normal([n, 2], seed=1),
+                tf.random.uniform(tf.stack([2, n]), seed=2),
+                tf.random.truncated_normal(tf.TensorShape([3, 1]), seed=3),
+                tf.random.uniform((), seed=4),
+                tf.random.uniform([0, 3], 5, 7, tf.int64, seed=5),
+            ],
+        )[1],
+        [values(3, "int32")],
+        ONE,
+        wrt=(),
+        errors=[
+            Bad(
+                lambda tf: tf.random.normal([2, -3]),
+                [],
+                ("InvalidArgumentError", "Dimension -3 must be >= 0"),
+                ("ValueError", "Invalid value in tensor used for shape: -3"),
+            ),
+            Bad(
+                lambda tf: tf.random.normal(3),
+                [],
+                ("InvalidArgumentError", "shape must be a vector of {int32,int64}, got shape []"),
+                ("ValueError", "Shape must be rank 1 but is rank 0"),
+            ),
+            Bad(lambda tf: tf.random.uniform([2], dtype=tf.int32), [], *[("ValueError", "Must specify maxval")] * 2),
+            Bad(lambda tf: tf.random.uniform([2], dtype=tf.string), [], *[("ValueError", "got invalid value")] * 2),
+            Bad(
+                lambda tf: tf.random.uniform([2], 3, 2, tf.int32),
+                [],
+                ("InvalidArgumentError", "Need minval < maxval, got 3 >= 2"),
+                ANY,
+            ),
+            Bad(
+                lambda tf: tf.random.uniform([2], [3, 4], 9, tf.int32),
+                [],
+                ("InvalidArgumentError", "minval must be 0-D, got shape [2]"),
+                ANY,
+            ),
+            Bad(
+                lambda tf: tf.random.categorical(tf.ones([2]), 3),
+                [],
+                ("InvalidArgumentError", "logits should be a matrix, got shape [2]"),
+                ("ValueError", "Shape must be rank 2 but is rank 1"),
+            ),
+            Bad(
+                lambda tf: tf.random.categorical(tf.ones([2, 0]), 3),
+                [],
+                ("InvalidArgumentError", "num_classes should be positive, got 0"),
+                ANY,
+            ),
+            Bad(
+                lambda tf: tf.random.stateless_gamma([3, 2], [1, 2], [1.0, 2.0, 3.0]),
+                [],
+                ("InvalidArgumentError", "Shape passed in must end with broadcasted shape."),
+                ANY,
+            ),
+            Bad(
+                lambda tf: tf.image.random_crop(tf.zeros([3, 3]), [4, 2]),
+                [],
+                ("InvalidArgumentError", "Need value.shape >= size, got"),
+                ANY,
+            ),
+        ],
+    ),
+]
+
+ROWS = [*STATELESS, *STATEFUL, *GENERATORS, *INITIALIZERS, *FED, *RAW, *PARAMETERS, *SHAPES]

@@ -158,13 +158,15 @@ class _Scopes(threading.local):
 
 
 class Numbering:
-    """How many operations were made. TensorFlow derives the seeds of random operations from it, and had one graph for a
-    loop and what is around it: there the graphs share one numbering."""
+    """How many operations were made, and how many of them took a seed that they didn't have themselves: the next one's
+    seed is their number. TensorFlow 1 had one graph for a loop and what is around it: there the graphs share one
+    numbering."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "seeds")
 
     def __init__(self) -> None:
         self.count = 0
+        self.seeds = 0
 
 
 class _ControlDependencies:
@@ -196,7 +198,6 @@ class Graph:
         self.numbering = Numbering()
         self._captured_constants: dict[int, tuple[Any, SymbolicTensor]] = {}
         self.seed: int | None = None
-        self.seeds_used = 0  # how many random ops took a seed that they didn't have themselves
         self.version = 0  # grows with every operation
         self.rewrites = 0  # grows when an existing operation changes: what was compiled before is stale
 

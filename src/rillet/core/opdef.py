@@ -105,6 +105,7 @@ class OpDef:
         "kernel_needs_context",
         "keyword_names",
         "name",
+        "passes_reference",
         "reference",
         "shape",
         "shape_value",
@@ -124,6 +125,7 @@ class OpDef:
         fold: Callable[[Operation], Any] | None,
         shape_value: Callable[[Operation], Any] | None,
         elementwise: bool,
+        passes_reference: bool,
     ) -> None:
         self.name = name
         self.signature_text = signature
@@ -136,6 +138,7 @@ class OpDef:
         self.fold = fold
         self.shape_value = shape_value
         self.elementwise = elementwise
+        self.passes_reference = passes_reference
         self.keyword_names = _keyword_only(reference)
         self.kernel_needs_context = "context" in self.keyword_names
         self.kernel_attributes = tuple(name for name in self.keyword_names if name not in ("context", "node"))
@@ -190,6 +193,7 @@ def define(
     fold: Callable[[Operation], Any] | None = None,
     shape_value: Callable[[Operation], Any] | None = None,
     elementwise: bool = False,
+    passes_reference: bool = False,
 ) -> OpDef:
     """Registers an op and returns its definition.
 
@@ -209,9 +213,22 @@ def define(
     shape_value: given the Operation, the TensorShape that its output, read as a shape vector, is known to be; for ops
         that assemble shapes, where single entries may stay unknown.
     elementwise: each output element depends on the input elements at its own (broadcast) place alone: such ops fuse.
+    passes_reference: given a reference variable, the output is the variable itself, read when it is used: after the
+        updates that the user waits for. (TensorFlow 1's `v/read` shares the variable's memory.)
     """
     definition = OpDef(
-        name, signature, attributes, reference, decompose, shape, gradient, is_stateful, fold, shape_value, elementwise
+        name,
+        signature,
+        attributes,
+        reference,
+        decompose,
+        shape,
+        gradient,
+        is_stateful,
+        fold,
+        shape_value,
+        elementwise,
+        passes_reference,
     )
     if REGISTRY.setdefault(name, definition) is not definition:
         raise ValueError(f"op {name} is defined twice")

@@ -20,7 +20,7 @@ from rillet.core import dispatch, opdef
 from rillet.core.execution import ExecutionContext
 from rillet.core.function import Function
 from rillet.core.graph import Operation
-from rillet.engines.reference import ReferenceExecutable, Step, kernel_of, located
+from rillet.engines.reference import ReferenceExecutable, Step, dereference, kernel_of, located
 from rillet.errors import OpError
 
 # Blocks of this many elements: a handful of float32 buffers fit a core's level-2 cache.
@@ -65,6 +65,7 @@ class FusedKernel:
         self.numeric = all(tensor.dtype.is_numpy_compatible and tensor.dtype.numpy_dtype != object for tensor in wanted)
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        arrays = tuple(map(dereference, arrays))
         shape = self._common_shape(arrays)
         if shape is None:
             return self._run(arrays)

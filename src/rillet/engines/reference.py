@@ -30,6 +30,16 @@ def dereference(value: Any) -> Any:
     return value
 
 
+def holds_variable(tensor: Any) -> bool:
+    """Whether the value of `tensor` is a reference variable itself, which is read where a value is needed."""
+    if tensor.dtype.is_ref_dtype:
+        return True
+    operation = tensor.op
+    if not operation.definition.passes_reference or operation.control_inputs:
+        return False  # a read that waits for something is a snapshot of that moment
+    return bool(operation.inputs[0].dtype.is_ref_dtype)
+
+
 class Step:
     """One kernel, ready to run: where its inputs lie, where its outputs go, what dies after it.
 
@@ -68,7 +78,7 @@ class ReferenceExecutable:
         for operation in function.operations:
             self._add(operation, context)
         self._outputs = [self._slot(tensor) for tensor in function.outputs]
-        self._reads = [tensor.dtype.is_ref_dtype for tensor in function.outputs]
+        self._reads = [holds_variable(tensor) for tensor in function.outputs]
         self._release_early()
 
     def _slot(self, tensor: Any) -> int:
@@ -91,6 +101,10 @@ class ReferenceExecutable:
                 return
         inputs = tuple(self._slot(tensor) for tensor in operation.inputs)
         dtypes = opdef.argument_dtypes(operation.definition.signature.outputs, operation.attrs)
+        dtypes = [
+            dtype._as_ref if holds_variable(tensor) else dtype
+            for dtype, tensor in zip(dtypes, operation.outputs, strict=True)
+        ]
         self._steps.append(Step(operation, kernel_of(operation, context), inputs, outputs, dtypes, [operation]))
 
     def _release_early(self) -> None:
@@ -154,8 +168,12 @@ def kernel_of(operation: Operation, context: ExecutionContext) -> Callable[..., 
 
     else:
         kernel = bind_kernel(definition, operation.attrs, context, operation)
+    if definition.passes_reference and holds_variable(operation.outputs[0]):
+        return kernel
     flags = _takes_reference(operation)
-    by_value = [tensor.dtype.is_ref_dtype and not flag for tensor, flag in zip(operation.inputs, flags, strict=True)]
+    by_value = [
+        holds_variable(tensor) and not flag for tensor, flag in zip(operation.inputs, flags, strict=True)
+    ]
     if not any(by_value):
         return kernel
 

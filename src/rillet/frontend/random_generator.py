@@ -92,7 +92,7 @@ class Generator:
             state = copy_from.state.read_value()
         else:
             self._alg = _philox(alg)
-        self._state_var = state if isinstance(state, Variable) else _state_variable(_checked_state(state))
+        self._state_var: Any = state if isinstance(state, Variable) else _state_variable(_checked_state(state))
 
     @classmethod
     def from_state(cls, state: Any, alg: Any) -> Generator:

@@ -74,22 +74,22 @@ def _relu_grad_gradient(op: Operation, dy: Any) -> list[Any]:
 RELU_GRAD = define(
     "ReluGrad", "gradients: T, features: T -> backprops: T", f"T: {_REAL}",
     reference=lambda gradients, features: _passing(features > 0, gradients),
-    shape=_gradient_shape, gradient=_relu_grad_gradient,
+    shape=_gradient_shape, gradient=_relu_grad_gradient, elementwise=True,
 )  # fmt: skip
 RELU = define(
     "Relu", "features: T -> activations: T", f"T: {_REAL}",
     reference=lambda x: np.maximum(x, np.zeros((), x.dtype)),
-    shape=same_shape, gradient=lambda op, dy: apply_op(RELU_GRAD, (dy, op.outputs[0])),
+    shape=same_shape, gradient=lambda op, dy: apply_op(RELU_GRAD, (dy, op.outputs[0])), elementwise=True,
 )  # fmt: skip
 RELU6_GRAD = define(
     "Relu6Grad", "gradients: T, features: T -> backprops: T", f"T: {_REAL}",
     reference=lambda gradients, features: _passing((features > 0) & (features < 6), gradients),
-    shape=_gradient_shape, gradient=_relu_grad_gradient,
+    shape=_gradient_shape, gradient=_relu_grad_gradient, elementwise=True,
 )  # fmt: skip
 RELU6 = define(
     "Relu6", "features: T -> activations: T", f"T: {_REAL}",
     reference=lambda x: np.minimum(np.maximum(x, np.zeros((), x.dtype)), np.asarray(6, x.dtype)),
-    shape=same_shape, gradient=lambda op, dy: apply_op(RELU6_GRAD, (dy, op.outputs[0])),
+    shape=same_shape, gradient=lambda op, dy: apply_op(RELU6_GRAD, (dy, op.outputs[0])), elementwise=True,
 )  # fmt: skip
 
 relu = _activation(RELU, "nn.relu", doc="max(features, 0) of each element; any real dtype.")
@@ -113,12 +113,12 @@ def _leaky_grad_gradient(op: Operation, dy: Any) -> list[Any]:
 
 LEAKY_RELU_GRAD = define(
     "LeakyReluGrad", "gradients: T, features: T -> backprops: T", f"alpha: float = 0.2, T: {_FLOAT} = float32",
-    reference=_leaky_grad_kernel, shape=_gradient_shape, gradient=_leaky_grad_gradient,
+    reference=_leaky_grad_kernel, shape=_gradient_shape, gradient=_leaky_grad_gradient, elementwise=True,
 )  # fmt: skip
 LEAKY_RELU = define(
     "LeakyRelu", "features: T -> activations: T", f"alpha: float = 0.2, T: {_FLOAT} = float32",
     reference=_leaky_kernel, shape=same_shape,
-    gradient=lambda op, dy: apply_op(LEAKY_RELU_GRAD, (dy, op.inputs[0]), {"alpha": op.attrs["alpha"]}),
+    gradient=lambda op, dy: apply_op(LEAKY_RELU_GRAD, (dy, op.inputs[0]), {"alpha": op.attrs["alpha"]}), elementwise=True,
 )  # fmt: skip
 
 
@@ -165,19 +165,19 @@ def _elu_grad_gradient(op: Operation, dy: Any) -> list[Any]:
 
 ELU_GRAD = define(
     "EluGrad", "gradients: T, outputs: T -> backprops: T", f"T: {_FLOAT}",
-    reference=_elu_grad_kernel, shape=_gradient_shape, gradient=_elu_grad_gradient,
+    reference=_elu_grad_kernel, shape=_gradient_shape, gradient=_elu_grad_gradient, elementwise=True,
 )  # fmt: skip
 ELU = define(
     "Elu", "features: T -> activations: T", f"T: {_FLOAT}",
-    reference=_elu_kernel, shape=same_shape, gradient=lambda op, dy: apply_op(ELU_GRAD, (dy, op.outputs[0])),
+    reference=_elu_kernel, shape=same_shape, gradient=lambda op, dy: apply_op(ELU_GRAD, (dy, op.outputs[0])), elementwise=True,
 )  # fmt: skip
 SELU_GRAD = define(
     "SeluGrad", "gradients: T, outputs: T -> backprops: T", f"T: {_FLOAT}",
-    reference=_selu_grad_kernel, shape=_gradient_shape, gradient=_elu_grad_gradient,
+    reference=_selu_grad_kernel, shape=_gradient_shape, gradient=_elu_grad_gradient, elementwise=True,
 )  # fmt: skip
 SELU = define(
     "Selu", "features: T -> activations: T", f"T: {_FLOAT}",
-    reference=_selu_kernel, shape=same_shape, gradient=lambda op, dy: apply_op(SELU_GRAD, (dy, op.outputs[0])),
+    reference=_selu_kernel, shape=same_shape, gradient=lambda op, dy: apply_op(SELU_GRAD, (dy, op.outputs[0])), elementwise=True,
 )  # fmt: skip
 
 elu = _activation(ELU, "nn.elu", doc="`features` where positive, else exp(features) - 1.")
@@ -220,21 +220,21 @@ def _softsign_grad_gradient(op: Operation, dy: Any) -> list[Any]:
 
 SOFTPLUS_GRAD = define(
     "SoftplusGrad", "gradients: T, features: T -> backprops: T", f"T: {_FLOAT}",
-    reference=_softplus_grad_kernel, shape=_gradient_shape, gradient=_softplus_grad_gradient,
+    reference=_softplus_grad_kernel, shape=_gradient_shape, gradient=_softplus_grad_gradient, elementwise=True,
 )  # fmt: skip
 SOFTPLUS = define(
     "Softplus", "features: T -> activations: T", f"T: {_FLOAT}",
     reference=_softplus_kernel, shape=same_shape,
-    gradient=lambda op, dy: dy * apply_op(REGISTRY["Sigmoid"], (op.inputs[0],)),
+    gradient=lambda op, dy: dy * apply_op(REGISTRY["Sigmoid"], (op.inputs[0],)), elementwise=True,
 )  # fmt: skip
 SOFTSIGN_GRAD = define(
     "SoftsignGrad", "gradients: T, features: T -> backprops: T", f"T: {_FLOAT}",
-    reference=_softsign_grad_kernel, shape=_gradient_shape, gradient=_softsign_grad_gradient,
+    reference=_softsign_grad_kernel, shape=_gradient_shape, gradient=_softsign_grad_gradient, elementwise=True,
 )  # fmt: skip
 SOFTSIGN = define(
     "Softsign", "features: T -> activations: T", f"T: {_FLOAT}",
     reference=_softsign_kernel, shape=same_shape,
-    gradient=lambda op, dy: apply_op(SOFTSIGN_GRAD, (dy, op.inputs[0])),
+    gradient=lambda op, dy: apply_op(SOFTSIGN_GRAD, (dy, op.inputs[0])), elementwise=True,
 )  # fmt: skip
 
 softplus = _activation(SOFTPLUS, "nn.softplus", "math.softplus", doc="log(exp(features) + 1), without overflow.")
@@ -256,18 +256,12 @@ def gelu(features: Any, approximate: bool = False, name: str | None = None) -> A
                 f"`features.dtype` must be a floating point tensor. Received:features.dtype={features.dtype}"
             )
         if not approximate:
-            halved = 0.5 * features
-            root = _constant_of(math.sqrt(0.5), features)
-            return halved * apply_op(REGISTRY["Erfc"], (-features * root,))
-        cubic = _constant_of(0.044715, features)
-        inner = math.sqrt(2 / math.pi) * (features + cubic * apply_op(REGISTRY["Pow"], (features, 3.0)))
-        return 0.5 * features * (1.0 + apply_op(REGISTRY["Tanh"], (inner,)))
-
-
-def _constant_of(value: float, like: Any) -> Any:
-    """`value` in the dtype of `like`."""
-    with scope("Cast", like):
-        return convert_to_tensor(value, like.dtype.base_dtype, name="x")
+            # cast as TensorFlow does it, by way of float32
+            return 0.5 * features * apply_op(REGISTRY["Erfc"], (-features * cast(math.sqrt(0.5), features.dtype),))
+        cubic = cast(0.044715, features.dtype)
+        halved = 0.5 * features
+        inner = math.sqrt(2 / math.pi) * (features + cubic * apply_op(REGISTRY["Pow"], (features, 3)))
+        return halved * (1.0 + apply_op(REGISTRY["Tanh"], (inner,)))
 
 
 @public("nn.silu", "nn.swish")

@@ -11,11 +11,11 @@ from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape, unknown_shape
-from rillet.core.static import constant_value
+from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.errors import ShapeError
 from rillet.ops.arguments import renamed
 from rillet.ops.arrays import as_array, is_concrete, sizes, text
-from rillet.ops.families import same_shape
+from rillet.ops.families import require_rank, same_shape
 from rillet.ops.join import stack
 from rillet.ops.scope import scope
 from rillet.ops.shape import rank, reshape, shape_of, size_of_tensor
@@ -61,7 +61,9 @@ def _transpose_shape(op: Operation) -> TensorShape:
     try:
         return TensorShape([source.dimensions[axis] for axis in _axes_of(perm, known)])
     except ValueError as error:
-        raise ShapeError(str(error)) from None
+        outside = [axis for axis in sizes(perm) if not -known <= axis < known]
+        static = f"perm dim {outside[0]} is out of range of input rank {known}" if outside else str(error)
+        raise ShapeError(static, str(error)) from None
 
 
 def _transpose_gradient(op: Operation, dy: Any) -> list[Any]:
@@ -106,7 +108,7 @@ def _invert(permutation: Any) -> Any:
 
 INVERT_PERMUTATION = define(
     "InvertPermutation", "x: T -> y: T", "T: index = int32",
-    reference=_invert, shape=same_shape, gradient=NO_GRADIENT,
+    reference=_invert, shape=lambda op: require_rank(op, 0, 1), gradient=NO_GRADIENT,
 )  # fmt: skip
 
 
@@ -198,6 +200,9 @@ def _reverse_kernel(value: Any, axes: Any) -> Any:
 
 def _reverse_shape(op: Operation) -> TensorShape:
     axes, shape = constant_value(op.inputs[1]), op.inputs[0].shape
+    if op.inputs[1].shape.rank not in (None, 1):
+        count = op.inputs[1].shape.rank
+        raise ShapeError(f"Shape must be rank 1 but is rank {count}", f"'dims' must be 1-dimension, not {count}")
     if axes is not None and shape.rank is not None:
         _reversed_places(axes, shape.rank)
     return shape
@@ -359,7 +364,7 @@ def _tile_kernel(value: Any, multiples: Any) -> Any:
 
 
 def _tile_shape(op: Operation) -> TensorShape:
-    source, multiples = op.inputs[0].shape, constant_value(op.inputs[1])
+    source, multiples = op.inputs[0].shape, constant_value_as_shape(op.inputs[1]).dimensions
     count = op.inputs[1].shape.num_elements()
     if source.dimensions is None:
         return UNKNOWN if count is None else unknown_shape(count)
@@ -371,8 +376,8 @@ def _tile_shape(op: Operation) -> TensorShape:
         )
     if multiples is None:
         return unknown_shape(len(source.dimensions))
-    pairs = zip(source.dimensions, sizes(multiples), strict=True)
-    return TensorShape([None if size is None or times < 0 else size * times for size, times in pairs])
+    pairs = zip(source.dimensions, multiples, strict=True)
+    return TensorShape([None if size is None or times is None else size * times for size, times in pairs])
 
 
 def _tile_gradient(op: Operation, dy: Any) -> list[Any]:

@@ -60,6 +60,16 @@ def text(shape: TensorShape) -> str:
     return format_shape(shape.dimensions)
 
 
+def difference(first: TensorShape, other: TensorShape) -> str:
+    """In which way two shapes contradict each other, in TensorFlow's words (without the full stop)."""
+    if first.rank != other.rank:
+        return f"Shapes must be equal rank, but are {first.rank} and {other.rank}"
+    pairs = enumerate(zip(first.dimensions or (), other.dimensions or (), strict=True))
+    place, (x, y) = next((place, pair) for place, pair in pairs if None not in pair and pair[0] != pair[1])
+    shapes = f"Shapes are {text(first)} and {text(other)}"
+    return f"Dimension {place} in both shapes must be equal, but are {x} and {y}. {shapes}"
+
+
 def is_concrete(*values: Any) -> bool:
     """Whether an op on `values` runs now."""
     return graph_for(values) is None

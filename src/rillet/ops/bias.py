@@ -116,7 +116,7 @@ BIAS_ADD = define(
 BIAS_ADD_V1 = define(
     "BiasAddV1", "value: T, bias: T -> output: T", "T: numeric",
     reference=lambda value, bias: _add_along(value, bias, data_format="NHWC"), shape=_bias_add_shape,
-    gradient=lambda op, dy: [dy, apply_op(BIAS_ADD_GRAD, (dy,))],
+    gradient=lambda op, dy: [dy, apply_op(BIAS_ADD_GRAD, (dy,))], elementwise=True,
 )  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def _bitcast_shape(op: Operation) -> TensorShape:
     if not dimensions or dimensions[-1] not in (None, ratio):
         last = dimensions[-1] if dimensions else 1
         raise ShapeError(
-            f"Cannot bitcast due to shape. {last} does not match {ratio}.",
+            f"Cannot bitcast from {old} to {new} due to shape. {last} does not match {ratio}",
             f"Cannot bitcast from {last} to {ratio}",
             {0: [-1]},
         )

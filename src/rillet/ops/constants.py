@@ -16,6 +16,7 @@ from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import Tensor
 from rillet.errors import InvalidArgumentError
+from rillet.ops.arrays import size_of
 from rillet.ops.families import same_shape
 
 
@@ -66,7 +67,7 @@ def _constant(value: Any, dtype: Any, shape: Any, name: str, allow_broadcast: bo
             _name_misfit(value, wanted)
         raise
     if shape is not None:
-        array = _fill_shape(np.asarray(array), tuple(TensorShape(shape).as_list()))  # type: ignore[arg-type]
+        array = _fill_shape(np.asarray(array), tuple(TensorShape(shape).as_list()), graph is not None)  # type: ignore[arg-type]
     if isinstance(array, np.ndarray):
         array = aligned_copy(array)
     return constant_in(graph, array, found, name)
@@ -85,17 +86,22 @@ def _name_misfit(value: Any, wanted: dtypes.DType) -> None:
             raise TypeError(f"Expected {wanted.name}, but got {element!r} of type '{kind}'.") from None
 
 
-def _fill_shape(array: Any, shape: tuple[int, ...]) -> Any:
-    size = int(np.prod(shape))
+def _fill_shape(array: Any, shape: tuple[int, ...], in_graph: bool) -> Any:
+    """`array` in another shape; one element is repeated, and in a graph the last one where there are too few."""
+    size = size_of(shape)
     if array.size == size:
         return array.reshape(shape)
-    if array.size == 0 or array.size > size or (array.size != 1 and not context.state().graph):
-        raise TypeError(
-            f"Eager execution of tf.constant with unsupported shape. Tensor {array.tolist()} (converted from the value) has "
-            f"{array.size} elements, but got `shape` {TensorShape(shape)} with {size} elements"
-        )
-    padded = np.concatenate([array.ravel(), np.full(size - array.size, array.ravel()[-1], array.dtype)])
-    return padded.reshape(shape)
+    if array.size == 1:
+        return np.full(shape, array.reshape(()), array.dtype)
+    if in_graph and array.size > size:
+        raise ValueError(f"Too many elements provided. Takes at most {size}, but got {array.size}")
+    if in_graph and array.size:
+        padded = np.concatenate([array.ravel(), np.full(size - array.size, array.ravel()[-1], array.dtype)])
+        return padded.reshape(shape)
+    raise TypeError(
+        f"Eager execution of tf.constant with unsupported shape. Tensor {array.tolist()} (converted from the value) has "
+        f"{array.size} elements, but got `shape` {TensorShape(shape)} with {size} elements)."
+    )
 
 
 def _unfed(*, dtype: Any, shape: Any, context: Any, node: Any) -> Any:
@@ -167,6 +173,7 @@ IDENTITY = define(
     shape=same_shape,
     gradient=lambda op, dy: dy,
     shape_value=lambda op: constant_value_as_shape(op.inputs[0]),
+    passes_reference=True,
 )  # fmt: skip
 IDENTITY_N = define(
     "IdentityN", "input: T... -> output: T...", "T: list(type)",

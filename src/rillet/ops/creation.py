@@ -46,7 +46,7 @@ def _fill_shape(op: Operation) -> TensorShape:
             )
     value = constant_value(op.inputs[0])
     if value is not None and (np.ravel(value) < 0).any():
-        raise ShapeError(f"Dimension {int(np.min(value))} must be >= 0")
+        raise ShapeError("Fill dimensions must be >= 0", f"Dimension {int(np.min(value))} must be >= 0")
     return constant_value_as_shape(op.inputs[0])
 
 
@@ -95,6 +95,8 @@ def _filled(shape: Any, dtype: Any, value: int, name: str) -> Any:
             np.full(known, element, wanted.numpy_dtype) if value else np.zeros(known, wanted.numpy_dtype), wanted
         )
     with scope(name, shape) as full_name:
+        if known is not None and min(known, default=0) < 0:
+            raise ValueError("Fill dimensions must be >= 0")
         is_list = known is not None and not isinstance(shape, (int, np.integer, Dimension, Tensor))
         if is_list and size_of(known or ()) < _LARGEST_CONSTANT:
             return constant_in(

@@ -454,7 +454,8 @@ def _tensor_diag_part_shape(op: Operation) -> TensorShape:
     first, second = TensorShape(dimensions[:half]), TensorShape(dimensions[half:])
     if not first.is_compatible_with(second):
         raise ShapeError(
-            f"Dimensions must be equal: {text(first)} and {text(second)}", marks={0: range(len(dimensions))}
+            f"Dimensions must be equal, but are {dimensions[place]} and {dimensions[place + half]}",
+            marks={0: range(len(dimensions))},
         )
     return first.merge_with(second)
 

@@ -77,6 +77,7 @@ def gathered_shape(params: TensorShape, indices: TensorShape, axis: int | None, 
             raise ShapeError(
                 f"Dimensions must be equal, but are {pair[0]} and {pair[1]}: batch dimension {place} of params "
                 f"{text(params)} and indices {text(indices)}.",
+                f"params.shape[{place}]: {pair[0]} should be equal to indices.shape[{place}]: {pair[1]}",
                 marks={0: [place], 1: [place]},
             )
     return TensorShape([*params.dimensions[:axis], *indices.dimensions[batch_dims:], *params.dimensions[axis + 1 :]])
@@ -306,8 +307,8 @@ def gathered_nd_shape(params: TensorShape, indices: TensorShape) -> TensorShape:
     depth = indices.dimensions[-1]
     if depth > len(params.dimensions):
         raise ShapeError(
-            f"indices.shape[-1] must be <= params.rank, but saw indices.shape[-1]={depth} and params.rank="
-            f"{len(params.dimensions)}",
+            f"indices.shape[-1] must be <= params.rank, but saw indices shape: {text(indices)} and params shape: "
+            f"{text(params)}",
             f"index innermost dimension length must be <= params rank; saw: {depth} vs. {len(params.dimensions)}",
             {1: [-1]},
         )

@@ -15,7 +15,7 @@ from rillet.core.shapes import UNKNOWN, Dimension, TensorShape, unknown_shape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import Tensor
 from rillet.errors import ShapeError
-from rillet.ops.arrays import as_array, is_concrete, sizes, static_axis, text
+from rillet.ops.arrays import as_array, difference, is_concrete, sizes, static_axis, text
 from rillet.ops.scope import scope
 from rillet.ops.shape import shape_n, shape_of
 
@@ -182,6 +182,8 @@ def concat(values: Any, axis: Any, name: str = "concat") -> Any:
     """
     if not isinstance(values, (list, tuple)):
         values = [values]
+    if not values:
+        raise ValueError("List argument 'values' to 'ConcatV2' Op with length 0 shorter than minimum length 2.")
     if len(values) != 1:
         return apply_op(CONCAT_V2, (values, axis), name=name)
     with scope(name, *values, axis):
@@ -216,14 +218,8 @@ def _pack_shape(op: Operation) -> TensorShape:
 
 
 def _unequal(first: TensorShape, other: TensorShape, index: int) -> ShapeError:
-    if first.rank == other.rank:
-        pairs = enumerate(zip(first.dimensions or (), other.dimensions or (), strict=True))
-        place, (x, y) = next((i, pair) for i, pair in pairs if None not in pair and pair[0] != pair[1])
-        reason = f"Dimension {place} in both shapes must be equal, but are {x} and {y}."
-    else:
-        reason = f"Shapes must be equal rank, but are {first.rank} and {other.rank}."
     return ShapeError(
-        f"{reason} Shapes are {text(first)} and {text(other)}: all inputs of stack have the same shape.",
+        f"{difference(first, other)}. All inputs of stack have the same shape.",
         f"Shapes of all inputs must match: values[0].shape = {text(first)} != values[{index}].shape = {text(other)}",
         {0: range(first.rank or 0), index: range(other.rank or 0)},
     )
@@ -266,6 +262,8 @@ def stack(values: Any, axis: int = 0, name: str = "stack") -> Any:
             return convert_to_tensor(list(values), name=name)
         except (TypeError, ValueError):
             pass  # each value may still be a tensor for itself: the op says what is wrong
+    if not values:
+        raise ValueError("tf.stack needs at least one tensor along this axis")
     first = convert_to_tensor(values[0]) if isinstance(values[0], (list, tuple, np.ndarray)) else values[0]
     rank = TensorShape(getattr(first, "shape", ())).rank
     if rank is not None and not -rank - 1 <= axis < rank + 1:
@@ -285,10 +283,19 @@ def parallel_stack(values: Any, name: str = "parallel_stack") -> Any:
         return apply_op(PARALLEL_CONCAT, (rows,), {"shape": output_shape})
 
 
+def _parallel_shape(op: Operation) -> TensorShape:
+    first = op.inputs[0].shape
+    for tensor in op.inputs:
+        if not first.is_compatible_with(tensor.shape):
+            raise ShapeError(f"{difference(first, tensor.shape)}.")
+    shape: TensorShape = op.attrs["shape"]
+    return shape
+
+
 PARALLEL_CONCAT = define(
     "ParallelConcat", "values: N*T -> output: T", "N: int, T: type, shape: shape",
     reference=lambda *values: np.concatenate(values),
-    shape=lambda op: op.attrs["shape"],
+    shape=_parallel_shape,
 )  # fmt: skip
 
 # ---- unstack --------------------------------------------------------------------------------------------------------

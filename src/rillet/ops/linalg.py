@@ -232,8 +232,12 @@ def _determinant_gradient(op: Operation, dy: Any) -> Any:
     return factor * inverse(op.inputs[0], adjoint=True)
 
 
-def _log_determinant_gradient(op: Operation, _: Any, dy: Any) -> Any:
-    return expand(expand(dy, -1), -1) * inverse(op.inputs[0], adjoint=True)
+def _log_determinant_gradient(op: Operation, d_sign: Any, d_log: Any) -> Any:
+    factor = d_log
+    if d_log.dtype.is_complex:  # the logarithm is real, and the sign moves on the unit circle
+        turning = apply_op(REGISTRY["Imag"], (d_sign * conj(op.outputs[0]),), {"Tout": d_log.dtype.real_dtype})
+        factor = apply_op(REGISTRY["Complex"], (real_part(d_log), turning), {"Tout": d_log.dtype.base_dtype})
+    return expand(expand(factor, -1), -1) * inverse(op.inputs[0], adjoint=True)
 
 
 INVERSE = define(

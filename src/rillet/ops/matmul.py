@@ -377,3 +377,23 @@ def matvec(
             a, column, transpose_a=transpose_a, adjoint_a=adjoint_a, a_is_sparse=a_is_sparse, b_is_sparse=b_is_sparse
         )
         return apply_op(REGISTRY["Squeeze"], (product,), {"squeeze_dims": (-1,)})
+
+
+@public(v1=["sparse_matmul"])
+def sparse_matmul(
+    a: Any,
+    b: Any,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    a_is_sparse: bool = False,
+    b_is_sparse: bool = False,
+    name: str | None = None,
+) -> Any:
+    """The product of two matrices of float32 or bfloat16 with many zeros (which is a hint), in float32."""
+    attrs = {
+        "transpose_a": transpose_a,
+        "transpose_b": transpose_b,
+        "a_is_sparse": a_is_sparse,
+        "b_is_sparse": b_is_sparse,
+    }
+    return apply_op(SPARSE_MATMUL, (a, b), attrs, name)

@@ -41,7 +41,7 @@ def _partition_shape(op: Operation) -> list[TensorShape]:
         return [UNKNOWN] * count
     if not TensorShape(data.dimensions[: len(groups.dimensions)]).is_compatible_with(groups):
         raise ShapeError(
-            f"Shapes must have the same prefix: data {text(data)}, partitions {text(groups)}",
+            f"Dimensions must be equal: partitions {text(groups)} is no prefix of data {text(data)}",
             f"data.shape must start with partitions.shape, got data.shape = {text(data)}, partitions.shape = {text(groups)}",
             {0: range(min(len(groups.dimensions), len(data.dimensions))), 1: range(len(groups.dimensions))},
         )

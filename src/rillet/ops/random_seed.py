@@ -33,8 +33,8 @@ def get_seed(op_seed: int | None) -> SeedPair:
         return _Eager.seeds.pair(op_seed)
     if graph.seed is None or op_seed is not None:
         return graph_seed_pair(graph.seed, op_seed, 0)
-    graph.seeds_used += 1
-    return graph_seed_pair(graph.seed, None, graph.seeds_used - 1)
+    graph.numbering.seeds += 1
+    return graph_seed_pair(graph.seed, None, graph.numbering.seeds - 1)
 
 
 def seed_attributes(op_seed: int | None) -> dict[str, int]:
@@ -43,7 +43,7 @@ def seed_attributes(op_seed: int | None) -> dict[str, int]:
     return {"seed": seed or 0, "seed2": seed2 or 0}
 
 
-@public("random.set_seed", "random.set_random_seed", "set_random_seed")
+@public(v2=["random.set_seed"], v1=["set_random_seed", "random.set_random_seed"])
 def set_seed(seed: int | None) -> None:
     """Sets the seed of the current graph or, eagerly, of the process; eager random ops begin again.
 

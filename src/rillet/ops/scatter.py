@@ -20,7 +20,7 @@ from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import handle_data
 from rillet.errors import InvalidArgumentError, ShapeError
-from rillet.ops.arrays import as_array, check_indices, size_of, sizes, text
+from rillet.ops.arrays import as_array, check_indices, difference, size_of, sizes, text
 from rillet.ops.creation import zeros_like
 from rillet.ops.shape import shape_of
 from rillet.ops.state import read_state
@@ -117,9 +117,12 @@ def _check_scatter_shapes(target: TensorShape, indices: TensorShape, updates: Te
     outer = len(indices.dimensions) - 1
     found = TensorShape(updates.dimensions[:outer])
     if not found.is_compatible_with(indices.dimensions[:-1]):
+        parts = (f"Dimensions [0,{outer}) of indices[shape={text(indices)}]", f"updates[shape={text(updates)}]")
+        prefix = TensorShape(indices.dimensions[:-1])
         raise ShapeError(
-            f"Dimensions [0,{outer}) of indices[shape={text(indices)}] must match dimensions [0,{outer}) of "
-            f"updates[shape={text(updates)}]",
+            f"{parts[0]} = {text(prefix)} must match dimensions [0,{outer}) of {parts[1]} = {text(found)}: "
+            f"{difference(prefix, found)}",
+            f"{parts[0]} must match dimensions [0,{outer}) of {parts[1]}",
             marks={1: range(min(outer, len(updates.dimensions)))},
         )
     if depth is None:
@@ -141,7 +144,7 @@ def _scatter_nd_kernel(indices: Any, updates: Any, shape: Any) -> Any:
 
 def _scatter_nd_shape(op: Operation) -> TensorShape:
     if constant_value(op.inputs[2]) is not None and (np.ravel(constant_value(op.inputs[2])) < 0).any():
-        raise ShapeError("Dimension must be >= 0")
+        raise ShapeError(f"Dimension {int(np.min(constant_value(op.inputs[2])))} must be >= 0")
     result = constant_value_as_shape(op.inputs[2])
     _check_scatter_shapes(result, op.inputs[0].shape, op.inputs[1].shape)
     return result

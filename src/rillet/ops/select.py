@@ -12,7 +12,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.errors import ShapeError
-from rillet.ops.arrays import as_array, is_concrete, text
+from rillet.ops.arrays import as_array, difference, is_concrete, text
 from rillet.ops.broadcasting import unbroadcast
 from rillet.ops.scope import scope
 
@@ -48,10 +48,10 @@ def _select_v2_shape(op: Operation) -> TensorShape:
     for shape in (then, otherwise):
         try:
             result = _broadcast(result, shape)
-        except ValueError:
+        except ValueError as error:
             raise ShapeError(
-                f"Dimensions must be equal, but are {text(condition)}, {text(then)} and {text(otherwise)} for 'SelectV2': "
-                "condition, then and else must be broadcastable.",
+                f"Dimensions must be equal, but are {error}: condition {text(condition)}, then {text(then)}, and else "
+                f"{text(otherwise)} must be broadcastable.",
                 f"condition {text(condition)}, then {text(then)}, and else {text(otherwise)} must be broadcastable",
                 {index: range(tensor.shape.rank or 0) for index, tensor in enumerate(op.inputs)},
             ) from None
@@ -70,7 +70,7 @@ def _broadcast(left: TensorShape, right: TensorShape) -> TensorShape:
         elif y == 1 or x == y or y is None:
             result.append(x)
         else:
-            raise ValueError
+            raise ValueError(f"{x} and {y}")
     return TensorShape(result)
 
 
@@ -115,7 +115,7 @@ def _select_shape(op: Operation) -> TensorShape:
     condition, then, otherwise = (tensor.shape for tensor in op.inputs)
     if not then.is_compatible_with(otherwise):
         raise ShapeError(
-            f"Shapes must be equal for 'Select': 'then' is {text(then)}, 'else' is {text(otherwise)}.",
+            f"{difference(then, otherwise)}.",
             f"'then' and 'else' must have the same size.  but received: {text(then)} vs. {text(otherwise)}",
             {1: range(then.rank or 0), 2: range(otherwise.rank or 0)},
         )
@@ -128,7 +128,7 @@ def _select_shape(op: Operation) -> TensorShape:
         return TensorShape([condition.dimensions[0], *result.dimensions[1:]])
     if not condition.is_compatible_with(result):
         raise ShapeError(
-            f"Dimensions must be equal: 'condition' is {text(condition)}, 'then' is {text(result)}.",
+            f"{difference(condition, TensorShape(result.dimensions[:1]) if condition.rank == 1 else result)}.",
             f"Number of batches of 'then' must match size of 'cond', but saw: "
             f"{result.dimensions[0] if result.dimensions else 0} vs. {condition.dimensions[0]}"
             if condition.rank == 1

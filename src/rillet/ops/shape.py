@@ -17,7 +17,7 @@ from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.arguments import renamed
-from rillet.ops.arrays import as_array, is_concrete, size_of, sizes, text
+from rillet.ops.arrays import as_array, difference, is_concrete, size_of, sizes, text
 from rillet.ops.families import same_shape, scalar_shape
 from rillet.ops.scope import scope
 
@@ -179,6 +179,12 @@ def _reshape_shape(op: Operation) -> TensorShape:
     if wanted.dimensions is None:
         return UNKNOWN
     value = constant_value(op.inputs[1])
+    if value is not None and np.min(value, initial=0) < -1:
+        place = int(np.argmax(np.ravel(value) < -1))
+        raise ShapeError(
+            f"Invalid value in tensor used for shape: {int(np.min(value))}",
+            f"Size {place} must be non-negative, not {int(np.ravel(value)[place])}",
+        )
     if value is None or np.count_nonzero(np.ravel(value) == -1) != wanted.dimensions.count(None):
         return _with_unknown_sizes(source, wanted)
     return _completed(source, wanted)
@@ -342,8 +348,7 @@ def _squeezed_axes(dimensions: Any, axes: Any) -> list[int]:
     for axis in axes:
         if not -rank <= axis < rank:
             raise ShapeError(
-                f"Tried to squeeze dim index {axis} for tensor with {rank} dimensions: dimension {axis} not in "
-                f"[{-rank}, {rank}).",
+                f"squeeze_dims[{len(result)}] not in [{-rank},{rank}).",
                 f"Tried to squeeze dim index {axis} for tensor with {rank} dimensions.",
             )
         if dimensions[axis] not in (None, 1):
@@ -410,6 +415,7 @@ def _broadcast_to_shape(op: Operation) -> TensorShape:
         return wanted
     if len(source.dimensions) > len(wanted.dimensions):
         raise ShapeError(
+            f"Shape must be at most rank {wanted.rank} but is rank {source.rank}",
             f"Rank of input ({source.rank}) must be no greater than rank of output shape ({wanted.rank}).",
         )
     first = len(wanted.dimensions) - len(source.dimensions)
@@ -510,14 +516,8 @@ def _ensure_shape(op: Operation) -> TensorShape:
     wanted: TensorShape = op.attrs["shape"]
     found = op.inputs[0].shape
     if not wanted.is_compatible_with(found):
-        if wanted.rank != found.rank:
-            reason = f"Shapes must be equal rank, but are {found.rank} and {wanted.rank}"
-        else:
-            pairs = enumerate(zip(found.dimensions or (), wanted.dimensions or (), strict=True))
-            axis, (x, y) = next((i, pair) for i, pair in pairs if None not in pair and pair[0] != pair[1])
-            reason = f"Dimension {axis} in both shapes must be equal, but are {x} and {y}"
         raise ShapeError(
-            f"{reason}. Shapes are {text(found)} and {text(wanted)}.",
+            f"{difference(wanted, found)}.",
             f"Shape of tensor input {text(found)} is not compatible with expected shape {text(wanted)}.",
             {0: range(found.rank or 0)},
         )

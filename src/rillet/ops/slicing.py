@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rillet.core import dtypes
-from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor
+from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
@@ -21,8 +21,8 @@ from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import SymbolicTensor
 from rillet.errors import ShapeError
 from rillet.ops.arrays import as_array, is_concrete, sizes, text
+from rillet.ops.creation import ones_like_v1
 from rillet.ops.join import concat, stack
-from rillet.ops.scope import scope
 from rillet.ops.shape import rank, reshape, shape_of
 from rillet.ops.state import read_state
 
@@ -195,12 +195,18 @@ def _check_pick(item: _Item, index: int, stride: int, size: int | None) -> None:
     if stride < 0:
         raise ShapeError("only stride 1 allowed on non-range indexing.")
     if size is not None and not -size <= index < size:
-        raise ShapeError(f"slice index {index} of dimension {item.axis} out of bounds.", marks={0: [item.axis]})
+        from_front = index + size if index < 0 else index
+        raise ShapeError(f"slice index {from_front} of dimension {item.axis} out of bounds.", marks={0: [item.axis]})
 
 
 def numpy_index(shape: tuple[int, ...], begin: Any, end: Any, strides: Any, masks: Masks) -> tuple[Any, ...]:
     """The NumPy index that means the same for an array of `shape`. ShapeError when it is not valid."""
     starts, stops, steps = sizes(begin), sizes(end), sizes(strides)
+    if not len(starts) == len(stops) == len(steps):
+        raise ShapeError(
+            f"Expected begin, end, and strides to be 1D equal size tensors, but got shapes [{len(starts)}], [{len(stops)}], "
+            f"and [{len(steps)}] instead."
+        )
     index: list[Any] = []
     for item in _index_plan(len(starts), len(shape), masks):
         if item.kind == "new":
@@ -248,7 +254,15 @@ def _sliced_shape(op: Operation) -> TensorShape:
 
 def sliced_shape(source: TensorShape, bounds: Sequence[Any], masks: Masks) -> TensorShape:
     """The static shape of a strided slice, as far as the source and its bounds are known."""
-    count = next((size for tensor in bounds if (size := tensor.shape.num_elements()) is not None), None)
+    counts = [size for tensor in bounds if (size := tensor.shape.num_elements()) is not None]
+    if len(set(counts)) > 1:
+        shapes = [text(tensor.shape) for tensor in bounds]
+        raise ShapeError(
+            f"Dimension 0 in both shapes must be equal, but are {counts[0]} and {next(c for c in counts if c != counts[0])}",
+            f"Expected begin, end, and strides to be 1D equal size tensors, but got shapes {shapes[0]}, {shapes[1]}, and "
+            f"{shapes[2]} instead.",
+        )
+    count = counts[0] if counts else None
     if count is None or source.dimensions is None:
         return UNKNOWN
     begin, end, strides = (_known_entries(tensor, count) for tensor in bounds)
@@ -504,7 +518,7 @@ def strided_slice(
     var: the variable that `input_` is the value of; the result's `assign(value)` then sets that part of it.
     """
     if strides is None:
-        strides = apply_op(REGISTRY["OnesLike"], (begin,)) if is_concrete(begin) else _ones_like(begin)
+        strides = ones_like_v1(begin)
     masks = dict(
         zip(Masks._fields, (begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask), strict=True)
     )
@@ -512,17 +526,6 @@ def strided_slice(
     if var is not None:
         make_assignable(result, var, (begin, end, strides), masks)
     return result
-
-
-def _ones_like(begin: Any) -> Any:
-    """Ones for the strides, made as tf.ones_like makes them."""
-    with scope("ones_like", begin) as name:
-        tensor = convert_to_tensor(begin, name="tensor")
-        extent = constant_in(
-            tensor.graph, np.array(tensor.shape.as_list(), np.int32), dtypes.int32, "Shape/shape_as_tensor"
-        )
-        one = constant_in(tensor.graph, tensor.dtype.as_numpy_dtype(1), tensor.dtype, "Const")
-        return apply_op(REGISTRY["Fill"], (extent, one), name=name)
 
 
 def make_assignable(result: Any, variable: Any, bounds: Sequence[Any], masks: dict[str, int]) -> None:

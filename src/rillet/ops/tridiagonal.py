@@ -13,7 +13,17 @@ from rillet.core.opdef import REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.elementwise import conj
-from rillet.ops.linalg import FLOATS, adjoint, expand, input_shapes, matrices, substituted, summed_to
+from rillet.ops.linalg import (
+    FLOATS,
+    SELF_ADJOINT,
+    adjoint,
+    expand,
+    input_shapes,
+    matrices,
+    real_part,
+    substituted,
+    summed_to,
+)
 from rillet.ops.matmul import adjoint_of
 from rillet.ops.precision import wide
 from rillet.ops.reduce import reduce_sum
@@ -365,3 +375,50 @@ def banded_triangular_solve(
     """
     with scope(name or "banded_triangular_solve", bands, rhs):
         return apply_op(BANDED_TRIANGULAR_SOLVE, (bands, rhs), {"lower": lower, "adjoint": adjoint})
+
+
+@public("linalg.eigh_tridiagonal")
+def eigh_tridiagonal(
+    alpha: Any,
+    beta: Any,
+    eigvals_only: bool = True,
+    select: str = "a",
+    select_range: Any = None,
+    tol: Any = None,
+    name: str | None = None,
+) -> Any:
+    """The eigenvalues, rising, of self-adjoint tridiagonal matrices; with their eigenvectors (columns) if not eigvals_only.
+
+    alpha: the main diagonal [n]; beta: the one above it [n - 1], whose conjugate lies below.
+    select: "a" for all eigenvalues; "i" for those from index select_range[0] to select_range[1]; "v" for those in the
+        interval (select_range[0], select_range[1]]. tol is not used: the eigenvalues are exact but for rounding.
+    Raises ValueError for another `select`.
+    """
+    if select not in ("a", "i", "v"):
+        raise ValueError(f"'select must have a value in {{'a', 'i', 'v'}}, got {select}.")
+    with scope(name or "eigh_tridiagonal", alpha, beta):
+        alpha = convert_to_tensor(alpha, name="alpha")
+        beta = convert_to_tensor(beta, name="beta", dtype_hint=alpha.dtype)
+        nothing = apply_op(REGISTRY["ZerosLike"], (alpha[..., :1],))
+        lower = apply_op(REGISTRY["ConcatV2"], ([conj(beta), nothing], -1))
+        rows = apply_op(REGISTRY["Pack"], ([alpha, lower],), {"axis": -2})
+        zero = alpha.dtype.as_numpy_dtype(0)
+        matrix = apply_op(
+            REGISTRY["MatrixDiagV3"],
+            (rows, np.array([-1, 0], np.int32), np.int32(-1), np.int32(-1), zero),
+            {"align": "LEFT_LEFT"},
+        )
+        # rows lie below each other from the highest diagonal to the lowest; only the lower triangle is read
+        values, vectors = apply_op(SELF_ADJOINT, (matrix,), {"compute_v": not eigvals_only})
+        values = real_part(values)
+        if select == "i":
+            low, high = select_range
+            chosen = slice(low, high + 1)
+            values, vectors = values[..., chosen], vectors if eigvals_only else vectors[..., chosen]
+        elif select == "v":
+            low, high = (convert_to_tensor(limit, values.dtype) for limit in select_range)
+            inside = apply_op(REGISTRY["LogicalAnd"], (values > low, values <= high))
+            places = apply_op(REGISTRY["Where"], (inside,))[:, 0]
+            values = apply_op(REGISTRY["GatherV2"], (values, places, 0))
+            vectors = vectors if eigvals_only else apply_op(REGISTRY["GatherV2"], (vectors, places, 1))
+        return values if eigvals_only else (values, vectors)
