@@ -27,7 +27,7 @@ def test_table_is_complete_and_unique() -> None:
 
 
 def test_defaults() -> None:
-    assert ENGINE.value == "reference"
+    assert ENGINE.value == "blockwise"
     assert THREADS.value >= 1
     assert DEBUG.value == 0
     assert CACHE.value == Path.home() / ".cache" / "rillet"
@@ -57,7 +57,7 @@ def test_reading(monkeypatch: pytest.MonkeyPatch, flag: config.Flag[object], tex
 @pytest.mark.parametrize(
     ("flag", "text", "allowed"),
     [
-        (ENGINE, "fast", "expected one of reference"),
+        (ENGINE, "fast", "expected one of blockwise, reference"),
         (THREADS, "0", "whole number of at least 1"),
         (THREADS, "many", "whole number of at least 1"),
         (DEBUG, "-1", "whole number of at least 0"),

@@ -14,12 +14,14 @@ from rillet.autodiff.backprop import backprop, gradient_spec, is_differentiable,
 from rillet.core import context
 from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
 from rillet.core.dtypes import DType
+from rillet.core.execution import eager_context
 from rillet.core.function import FuncGraph, Function
 from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import gradient_of
 from rillet.core.shapes import TensorShape
-from rillet.core.tensor import SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.errors import user_site
 from rillet.ops.call import PARTITIONED_CALL, STATEFUL_PARTITIONED_CALL
 
 # ---- the derived function -------------------------------------------------------------------------------------------
@@ -177,6 +179,8 @@ def differentiated(op: Operation, dys: Sequence[Any]) -> tuple[int, ...]:
 
 def call_graph(body: FuncGraph, inputs: Sequence[Any], name: str | None = None) -> list[Any]:
     """Calls a traced body. `inputs` stand for all of body.inputs, captured ones included."""
+    if context.state().quick and all(type(value) is EagerTensor for value in inputs):
+        return _run_now(body, inputs)
     extra: Sequence[SymbolicTensor] = ()
     if graph_for(inputs) is None:
         interested = [recorder for recorder in context.state().recorders if recorder.wants(tuple(inputs))]
@@ -184,6 +188,17 @@ def call_graph(body: FuncGraph, inputs: Sequence[Any], name: str | None = None) 
             extra = _saved(body, len(interested) > 1 or any(recorder.higher_order for recorder in interested))
     outputs = _apply(body, inputs, extra, name)
     return outputs[: len(body.outputs)]
+
+
+def _run_now(body: FuncGraph, inputs: Sequence[EagerTensor]) -> list[Any]:
+    """The call where everything is concrete and nobody records: what the op's kernel does, and nothing else."""
+    function = body.function()
+    arrays = eager_context().call(function, [tensor._array for tensor in inputs])
+    site = user_site()
+    return [
+        EagerTensor(array, tensor.dtype.base_dtype, site)
+        for array, tensor in zip(arrays, function.outputs, strict=True)
+    ]
 
 
 def _saved(body: FuncGraph, higher_order: bool) -> Sequence[SymbolicTensor]:

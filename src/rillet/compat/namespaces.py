@@ -46,13 +46,19 @@ def _namespace(root: ModuleType, parents: list[str]) -> ModuleType:
 def _find_or_make(full: str, part: str) -> ModuleType:
     """The package or module of that name, or an empty namespace."""
     known = sys.modules.get(full)
-    if known is None and importlib.util.find_spec(full) is not None:
+    if known is None and _is_part(full):
         known = importlib.import_module(full)
     if known is None:
         known = ModuleType(full, f"The public names under {part}.")
         known.__dict__["__path__"] = []
         sys.modules[full] = known
     return known
+
+
+def _is_part(full: str) -> bool:
+    """Whether there is such a module, in a package: a namespace may also stand in a module that is none."""
+    parent = sys.modules.get(full.rpartition(".")[0])
+    return hasattr(parent, "__path__") and importlib.util.find_spec(full) is not None
 
 
 def _label(module_name: str) -> str:
@@ -69,7 +75,7 @@ def _explain_missing(module: ModuleType, label: str) -> None:
     def missing(name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-        if importlib.util.find_spec(f"{module.__name__}.{name}") is not None:  # a part that loads on first use
+        if _is_part(f"{module.__name__}.{name}"):  # it loads on first use
             return importlib.import_module(f"{module.__name__}.{name}")
         close = difflib.get_close_matches(name, [key for key in module.__dict__ if not key.startswith("_")], n=3)
         hint = f" Did you mean {' or '.join(f'{label}.{other}' for other in close)}?" if close else ""

@@ -105,6 +105,9 @@ def dtype_mismatch(
     ]
     of = f" of argument '{others[0]}'" if others else ""
     headline = f"Input '{argument.name}' of '{definition.name}' Op has type {found.name} that does not match type {expected.name}{of}."
+    if argument.is_list:
+        kinds = ", ".join(other.dtype.base_dtype.name for other in tensors)
+        headline = f"Tensors in list passed to '{argument.name}' of '{definition.name}' Op have types [{kinds}] that don't all match."
     raise TypeError(describe(headline, operands_of(definition, tensors), None, hint))
 
 

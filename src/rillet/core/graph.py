@@ -158,14 +158,12 @@ class _Scopes(threading.local):
 
 
 class Numbering:
-    """How many operations were made, and how many of them took a seed that they didn't have themselves: the next one's
-    seed is their number. TensorFlow 1 had one graph for a loop and what is around it: there the graphs share one
-    numbering."""
+    """How many operations took a seed that they didn't have themselves: the next one's seed is their number. TensorFlow 1
+    had one graph for a loop and what is around it: there the graphs share one numbering."""
 
-    __slots__ = ("count", "seeds")
+    __slots__ = ("seeds",)
 
     def __init__(self) -> None:
-        self.count = 0
         self.seeds = 0
 
 
@@ -232,7 +230,6 @@ class Graph:
             self._add_control_dependencies(operation)
             self._operations.append(operation)
             self._by_name[operation.name] = operation
-            self.numbering.count += 1
             self.version += 1
         return operation
 
@@ -297,16 +294,7 @@ class Graph:
 
     @property
     def _last_id(self) -> int:
-        return self.numbering.count
-
-    @contextlib.contextmanager
-    def uncounted(self) -> Iterator[None]:
-        """Operations made inside don't change the numbering: TensorFlow makes others, or none."""
-        count = self.numbering.count
-        try:
-            yield
-        finally:
-            self.numbering.count = count
+        return len(self._operations)
 
     def consumers_of(self, tensor: SymbolicTensor) -> list[Operation]:
         with self._lock:

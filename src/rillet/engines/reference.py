@@ -172,7 +172,8 @@ def kernel_of(operation: Operation, context: ExecutionContext) -> Callable[..., 
         return kernel
     flags = _takes_reference(operation)
     by_value = [
-        holds_variable(tensor) and not flag for tensor, flag in zip(operation.inputs, flags, strict=True)
+        holds_variable(tensor) and not (flag and tensor.dtype.is_ref_dtype)
+        for tensor, flag in zip(operation.inputs, flags, strict=True)
     ]
     if not any(by_value):
         return kernel

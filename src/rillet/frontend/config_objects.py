@@ -22,13 +22,13 @@ class Enumeration:
     def __init__(self, **numbers_by_name: int) -> None:
         self._numbers = numbers_by_name
 
-    def Name(self, number: int) -> str:  # noqa: N802
+    def Name(self, number: int) -> str:
         for name, value in self._numbers.items():
             if value == number:
                 return name
         raise ValueError(f"Enum has no name defined for value {number}")
 
-    def Value(self, name: str) -> int:  # noqa: N802
+    def Value(self, name: str) -> int:
         if name not in self._numbers:
             raise ValueError(f"Enum has no value defined for name {name!r}")
         return self._numbers[name]
@@ -194,7 +194,7 @@ class Message:
 
     # ---- what protocol buffers offer ----
 
-    def HasField(self, field_name: str) -> bool:  # noqa: N802
+    def HasField(self, field_name: str) -> bool:
         """Whether something was set inside a message field. ValueError for other fields."""
         if field_name not in self.FIELDS:
             raise ValueError(f'Protocol message {type(self).__name__} has no "{field_name}" field.')
@@ -202,20 +202,20 @@ class Message:
             raise ValueError(f"Field tensorflow.{type(self).__name__}.{field_name} does not have presence.")
         return field_name in self._values and bool(self._values[field_name]._set_fields())
 
-    def ClearField(self, field_name: str) -> None:  # noqa: N802
+    def ClearField(self, field_name: str) -> None:
         if field_name not in self.FIELDS:
             raise ValueError(f'Protocol message {type(self).__name__} has no "{field_name}" field.')
         self._values.pop(field_name, None)
 
-    def Clear(self) -> None:  # noqa: N802
+    def Clear(self) -> None:
         self._values.clear()
 
-    def CopyFrom(self, other: Message) -> None:  # noqa: N802
+    def CopyFrom(self, other: Message) -> None:
         values = copy.deepcopy(self._same(other)._values)
         self._values.clear()
         self._values.update(values)
 
-    def MergeFrom(self, other: Message) -> None:  # noqa: N802
+    def MergeFrom(self, other: Message) -> None:
         """Takes over what is set in `other`; lists are joined."""
         for name in self._same(other)._set_fields():
             value = other._values[name]
@@ -319,3 +319,138 @@ def message(name: str, fields: str, **composite: Any) -> type[Message]:
         else:
             kinds[key] = value
     return type(name, (Message,), {"FIELDS": kinds, "__doc__": f"TensorFlow's message {name}.", **members})
+
+
+_TOGGLE = Enumeration(DEFAULT=0, ON=1, OFF=2, AGGRESSIVE=3, EXPERIMENTAL_MLIR=4, EXPERIMENTAL_BOTH=5)
+_TOGGLED = (
+    "layout_optimizer constant_folding shape_optimization remapping common_subgraph_elimination arithmetic_optimization "
+    "dependency_optimization loop_optimization function_optimization debug_stripper scoped_allocator_optimization "
+    "pin_to_host_optimization implementation_selector auto_mixed_precision auto_mixed_precision_mkl "
+    "auto_mixed_precision_onednn_bfloat16 auto_mixed_precision_cpu use_plugin_optimizers "
+    "experimental_conditional_code_motion"
+)
+_LEVEL = Enumeration(L1=0, L0=-1)
+_JIT_LEVEL = Enumeration(DEFAULT=0, OFF=-1, ON_1=1, ON_2=2)
+_TRACE_LEVEL = Enumeration(NO_TRACE=0, SOFTWARE_TRACE=1, HARDWARE_TRACE=2, FULL_TRACE=3)
+_NUMBER_OF_ITERATIONS = Enumeration(DEFAULT_NUM_ITERS=0, ONE=1, TWO=2)
+_MEMORY = Enumeration(
+    DEFAULT_MEM_OPT=0, NO_MEM_OPT=1, MANUAL=2, SWAPPING_HEURISTICS=4, RECOMPUTATION_HEURISTICS=5,
+    SCHEDULING_HEURISTICS=6, HEURISTICS=3,
+)  # fmt: skip
+
+ThreadPoolOptionProto = message("ThreadPoolOptionProto", "int: num_threads; string: global_name")
+AutoParallelOptions = message("AutoParallelOptions", "bool: enable; int: num_replicas")
+SessionMetadata = message("SessionMetadata", "string: name; int: version")
+VirtualDevices = message("VirtualDevices", "", memory_limit_mb=["float"], priority=["int"], device_ordinal=["int"])
+GPUOptionsExperimental = message(
+    "Experimental",
+    "int: num_virtual_devices_per_gpu num_dev_to_dev_copy_streams kernel_tracker_max_interval kernel_tracker_max_bytes "
+    "kernel_tracker_max_pending gpu_system_memory_size_in_mb node_id; bool: use_unified_memory timestamped_allocator "
+    "use_cuda_malloc_async disallow_retry_on_allocation_failure gpu_host_mem_disallow_growth; string: collective_ring_order; "
+    "float: internal_fragmentation_fraction gpu_host_mem_limit_in_mb",
+    virtual_devices=[VirtualDevices],
+    VirtualDevices=VirtualDevices,
+)
+GPUOptions = message(
+    "GPUOptions",
+    "float: per_process_gpu_memory_fraction; bool: allow_growth; string: allocator_type visible_device_list; "
+    "int: deferred_deletion_bytes polling_active_delay_usecs polling_inactive_delay_msecs; bool: force_gpu_compatible",
+    experimental=GPUOptionsExperimental,
+    Experimental=GPUOptionsExperimental,
+)
+OptimizerOptions = message(
+    "OptimizerOptions",
+    "bool: do_common_subexpression_elimination do_constant_folding; int: max_folded_constant_in_bytes; "
+    "bool: do_function_inlining cpu_global_jit",
+    opt_level=_LEVEL,
+    global_jit_level=_JIT_LEVEL,
+    Level=_LEVEL,
+    GlobalJitLevel=_JIT_LEVEL,
+)
+RewriterConfig = message(
+    "RewriterConfig",
+    "bool: disable_model_pruning disable_meta_optimizer disable_tfg_optimizer fail_on_optimizer_errors "
+    "experimental_disable_compressed_tensor_optimization experimental_disable_folding_quantization_emulation; "
+    "int: min_graph_nodes meta_optimizer_timeout_ms; string: memory_optimizer_target_node_name_scope",
+    **dict.fromkeys(_TOGGLED.split(), _TOGGLE),
+    cpu_layout_conversion=Enumeration(NO_CONVERSION_ON_CPU=0, NCHW_TO_NHWC=1, NHWC_TO_NCHW=2),
+    meta_optimizer_iterations=_NUMBER_OF_ITERATIONS,
+    memory_optimization=_MEMORY,
+    auto_parallel=AutoParallelOptions,
+    optimizers=["string"],
+    Toggle=_TOGGLE,
+    NumIterationsType=_NUMBER_OF_ITERATIONS,
+    MemOptType=_MEMORY,
+)
+GraphOptions = message(
+    "GraphOptions",
+    "bool: enable_recv_scheduling infer_shapes place_pruned_graph enable_bfloat16_sendrecv; "
+    "int: build_cost_model build_cost_model_after timeline_step",
+    optimizer_options=OptimizerOptions,
+    rewrite_options=RewriterConfig,
+)
+JobDef = message("JobDef", "string: name", tasks={"int": "string"})
+ClusterDef = message("ClusterDef", "", job=[JobDef])
+RPCOptions = message(
+    "RPCOptions",
+    "bool: use_rpc_for_inprocess_master cache_rpc_response disable_session_connection_sharing; "
+    "string: compression_algorithm; int: compression_level num_channels_per_target",
+)
+ConfigExperimental = message(
+    "Experimental",
+    "string: collective_group_leader executor_type; int: recv_buf_max_chunk xla_fusion_autotuner_thresh; "
+    "bool: use_numa_affinity collective_deterministic_sequential_execution collective_nccl disable_thread_spinning "
+    "share_session_state_in_clusterspec_propagation share_cluster_devices_in_session optimize_for_static_graph "
+    "enable_mlir_bridge enable_mlir_graph_optimization disable_output_partition_graphs use_tfrt",
+    session_metadata=SessionMetadata,
+)
+ConfigProto = message(
+    "ConfigProto",
+    "int: intra_op_parallelism_threads inter_op_parallelism_threads placement_period operation_timeout_in_ms; "
+    "bool: use_per_session_threads allow_soft_placement log_device_placement isolate_session_state "
+    "share_cluster_devices_in_session",
+    device_count={"string": "int"},
+    session_inter_op_thread_pool=[ThreadPoolOptionProto],
+    device_filters=["string"],
+    gpu_options=GPUOptions,
+    pluggable_device_options=GPUOptions,
+    graph_options=GraphOptions,
+    rpc_options=RPCOptions,
+    cluster_def=ClusterDef,
+    experimental=ConfigExperimental,
+    Experimental=ConfigExperimental,
+)
+RunHandlerPoolOptions = message("RunHandlerPoolOptions", "int: priority")
+RunOptionsExperimental = message(
+    "Experimental",
+    "int: collective_graph_key; bool: use_run_handler_pool",
+    run_handler_pool_options=RunHandlerPoolOptions,
+    RunHandlerPoolOptions=RunHandlerPoolOptions,
+)
+RunOptions = message(
+    "RunOptions",
+    "int: timeout_in_ms inter_op_thread_pool; bool: output_partition_graphs report_tensor_allocations_upon_oom",
+    trace_level=_TRACE_LEVEL,
+    experimental=RunOptionsExperimental,
+    TraceLevel=_TRACE_LEVEL,
+    Experimental=RunOptionsExperimental,
+)
+NodeExecStats = message(
+    "NodeExecStats",
+    "string: node_name timeline_label; int: all_start_micros op_start_rel_micros op_end_rel_micros all_end_rel_micros "
+    "scheduled_micros thread_id",
+)
+DeviceStepStats = message("DeviceStepStats", "string: device", node_stats=[NodeExecStats])
+StepStats = message("StepStats", "", dev_stats=[DeviceStepStats])
+RunMetadata = message("RunMetadata", "", step_stats=StepStats, session_metadata=SessionMetadata)
+ServerDef = message(
+    "ServerDef",
+    "string: job_name protocol; int: replica task_index port",
+    cluster=ClusterDef,
+    default_session_config=ConfigProto,
+)
+
+for _kind in (ConfigProto, GPUOptions, GraphOptions, OptimizerOptions, RunMetadata, RunOptions):
+    export(_kind, v1=[_kind.__name__])
+for _kind in (ClusterDef, JobDef, ServerDef):
+    export(_kind, "train." + _kind.__name__)

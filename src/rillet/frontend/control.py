@@ -26,8 +26,9 @@ from rillet.ops.control import repeat, select, share_captures
 
 
 class ControlFlow:
-    """Whether nodes of control flow in graphs are named and counted as TensorFlow 2's (If, While) or as TensorFlow 1's
-    (which made them of Switch, Merge, Enter, Exit ...: results are called cond/Merge and while/Exit)."""
+    """Whether nodes of control flow in graphs are named as TensorFlow 2 names them, or as TensorFlow 1, where a graph and
+    the bodies of its loops were one: results are called cond/Merge and while/Exit, random seeds are numbered throughout,
+    and a body runs what its results need, no more."""
 
     v2 = True
 
@@ -40,7 +41,7 @@ def enable_control_flow_v2() -> None:
 
 @public(v1=["disable_control_flow_v2"])
 def disable_control_flow_v2() -> None:
-    """Control flow in graphs is named and counted as in TensorFlow 1 (operation seeds depend on the count)."""
+    """Control flow in graphs is named as in TensorFlow 1."""
     ControlFlow.v2 = False
 
 
@@ -116,9 +117,6 @@ def _named(tensor: Any, name: str) -> Any:
 
 # ---- cond -----------------------------------------------------------------------------------------------------------
 
-_SWITCHES = 4  # nodes that TensorFlow 1 makes for a cond: Switch, switch_t, switch_f, pred_id
-
-
 @public(v2=["cond"])
 def cond(pred: Any, true_fn: Any = None, false_fn: Any = None, name: str | None = None) -> Any:
     """true_fn() where `pred` is true, else false_fn(). In a graph both are traced, and one of them runs.
@@ -181,8 +179,6 @@ def _cond(graph: Graph, pred: Any, true_fn: Any, false_fn: Any, strict: bool, na
     v2 = is_v2(graph)
     with graph.name_scope(name or "cond") as scope:
         pred = _predicate(graph, pred, v2)
-        if not v2:
-            graph.numbering.count += _SWITCHES
         branches = [
             _Branch(body_graph(f"{scope[:-1]}_{label}", graph), scope, function, label, strict or v2, v2)
             for label, function in (("true", true_fn), ("false", false_fn))
@@ -210,8 +206,7 @@ class _Branch:
 def _selected(graph: Graph, selector: Any, branches: Sequence[_Branch], scope: str, v2: bool, op_name: str) -> Any:
     """What the branch returns that `selector` chooses."""
     graphs = [branch.graph for branch in branches]
-    with contextlib.nullcontext() if v2 else graph.uncounted():
-        results = select(selector, graphs, share_captures(graphs), scope if v2 else op_name)
+    results = select(selector, graphs, share_captures(graphs), scope if v2 else op_name)
     first = branches[0]
     if not _flat_tensors(first.structure) or (v2 and first.is_operation):
         return results[0].op if first.is_operation else first.structure
@@ -324,8 +319,7 @@ def _while_loop(
         with graph.name_scope(name or "while") as scope:
             results = loop.run(cond, body, scope, parallel_iterations)
             if not back_prop:
-                with graph.uncounted():
-                    results = [apply_op(REGISTRY["StopGradient"], (result,)) for result in results]
+                results = [apply_op(REGISTRY["StopGradient"], (result,)) for result in results]
         packed = nest.pack_sequence_as(loop_vars, results, expand_composites=True)
     return packed if same_structure or len(results) != 1 else packed[0]
 
@@ -386,46 +380,28 @@ class _Loop:
         self.invariants = _invariants(self.loop_vars, self.shape_invariants, self.initial)
 
     def run(self, cond: Any, body: Any, scope: str, parallel_iterations: int) -> list[Any]:
-        graph, numbering = self.graph, self.graph.numbering
         if not self.v2:
             self._enter()
         own = self._own_variables()
-        counted = 0 if self.v2 else len(self.initial) + (self.maximum_iterations is not None)
         self.variables = [*own, *self.initial]
         self.shapes = [*[TensorShape(()) for _ in own], *self.invariants]
-        numbering.count += 2 * counted  # TensorFlow 1: Enter, Merge
         condition = self._trace_condition(cond, scope)
-        numbering.count += 2 * counted + (not self.v2)  # Switch, Identity; LoopCond
         step = self._trace_body(body, scope)
-        numbering.count += 2 * counted  # NextIteration, Exit
-        if not self.v2:
-            numbering.count -= _captured_by_both(condition, step)
-        with contextlib.nullcontext() if self.v2 else graph.uncounted():
-            inputs = [*self.variables, *share_captures([condition, step])]
-            results = repeat(condition, step, inputs, parallel_iterations, scope if self.v2 else "While")
-            first = 0 if self.maximum_iterations is not None and not self.v2 else len(own)
-            results = results[first : len(self.variables)]
-            if not self.v2:
-                results = [_named(result, "Exit") for result in results]
-        return results[len(own) - first :]
+        inputs = [*self.variables, *share_captures([condition, step])]
+        results = repeat(condition, step, inputs, parallel_iterations, scope if self.v2 else "While")
+        results = results[len(own) : len(self.variables)]
+        return results if self.v2 else [_named(result, "Exit") for result in results]
 
     def _own_variables(self) -> list[Any]:
         graph, limit = self.graph, self.maximum_iterations
-        if self.v2:
-            self.limit = _scalar(graph, -1 if limit is None else limit, "maximum_iterations")
-            return [_scalar(graph, 0, "loop_counter"), self.limit]
-        if limit is not None:
-            self.limit = _scalar(graph, limit, "maximum_iterations")
-            return [_scalar(graph, 0, "iteration_counter")]
-        with graph.uncounted():
-            return [_scalar(graph, 0, "iteration_counter")]
+        self.limit = _scalar(graph, -1 if limit is None else limit, "maximum_iterations")
+        return [_scalar(graph, 0, "loop_counter" if self.v2 else "iteration_counter"), self.limit]
 
     def _parameters(self, graph: FuncGraph) -> list[Any]:
-        with graph.uncounted():
-            parameters = []
-            for variable, shape in zip(self.variables, self.shapes, strict=True):
-                parameters.append(graph.add_input(variable.dtype.base_dtype, shape))
-                set_handle_data(parameters[-1], handle_data(variable))
+        parameters = []
+        for variable, shape in zip(self.variables, self.shapes, strict=True):
+            parameters.append(graph.add_input(variable.dtype.base_dtype, shape))
+            set_handle_data(parameters[-1], handle_data(variable))
         return parameters
 
     def _packed(self, parameters: Sequence[Any]) -> Any:
@@ -436,22 +412,17 @@ class _Loop:
         graph = body_graph(f"{scope[:-1]}_cond", self.graph)
         with tracing(graph, scope):
             parameters = self._parameters(graph)
-            within = [] if self.v2 or self.maximum_iterations is None else [self._within_limit(graph, parameters)]
             proceeds = _predicate(graph, cond(*self._packed(parameters)), self.v2)
-            if self.v2 and self.maximum_iterations is not None:
-                within = [self._within_limit(graph, parameters)]
-            graph.outputs = [apply_op(REGISTRY["LogicalAnd"], (within[0], proceeds)) if within else proceeds]
+            if self.maximum_iterations is not None:
+                within = apply_op(REGISTRY["Less"], (parameters[0], parameters[1]))
+                proceeds = apply_op(REGISTRY["LogicalAnd"], (within, proceeds))
+            graph.outputs = [proceeds]
         return graph
-
-    def _within_limit(self, graph: FuncGraph, parameters: Sequence[Any]) -> Any:
-        limit = parameters[1] if self.v2 else graph.capture(self.limit)
-        return apply_op(REGISTRY["Less"], (parameters[0], limit))
 
     def _trace_body(self, body: Any, scope: str) -> FuncGraph:
         graph = body_graph(f"{scope[:-1]}_body", self.graph)
         with tracing(graph, scope):
             parameters = self._parameters(graph)
-            count = None if self.v2 else self._counted(graph, parameters[0])
             current = self._packed(parameters)
             following = _next_variables(list(current), body(*current))
             leaves = nest.flatten(following, expand_composites=True)
@@ -459,13 +430,8 @@ class _Loop:
             outputs = [self._leaf(graph, *pair) for pair in zip(leaves, parameters[own:], strict=True)]
             for output, initial, invariant in zip(outputs, self.initial, self.invariants, strict=True):
                 _check_invariant(output, initial, invariant)
-            count = self._counted(graph, parameters[0]) if count is None else count
-            graph.outputs = [count, *parameters[1:own], *outputs]
+            graph.outputs = [parameters[0] + 1, *parameters[1:own], *outputs]
         return graph
-
-    def _counted(self, graph: FuncGraph, counter: Any) -> Any:
-        with graph.uncounted() if not self.v2 and self.maximum_iterations is None else contextlib.nullcontext():
-            return counter + 1
 
     def _leaf(self, graph: FuncGraph, leaf: Any, parameter: Any) -> Any:
         tensor = convert_to_tensor(leaf, preferred_dtype=parameter.dtype)
@@ -474,15 +440,6 @@ class _Loop:
 
 def _scalar(graph: Graph, value: Any, name: str) -> Any:
     return graph.capture(convert_to_tensor(value, None if isinstance(value, Tensor) else dtypes.int32, name=name))
-
-
-def _captured_by_both(condition: FuncGraph, body: FuncGraph) -> int:
-    """How many tensors from outside both use: in TensorFlow 1 they entered the loop once."""
-    pairs = (
-        (condition._captures, body._captures),
-        (condition._captured_constants, body._captured_constants),
-    )
-    return sum(len(first.keys() & second.keys()) for first, second in pairs)
 
 
 def _invariants(loop_vars: Any, shape_invariants: Any, initial: Sequence[Any]) -> list[TensorShape]:

@@ -17,7 +17,7 @@ from rillet.core.dispatch import convert_to_tensor
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.shapes import TensorShape
-from rillet.core.tensor import SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data, set_handle_data
 from rillet.frontend.variable import Variable
 
 
@@ -207,6 +207,18 @@ def _variable_of(tensor: Tensor) -> Any:
     return reference() if reference is not None else None
 
 
+def _concrete_key(args: Sequence[Any]) -> Any:
+    """What decides the trace of an eager call whose arguments are concrete tensors; None for any other call."""
+    if context.state().graph is not None:
+        return None
+    parts = []
+    for value in args:
+        if type(value) is not EagerTensor or not value.dtype.is_numpy_compatible:
+            return None
+        parts.append((id(value.dtype), value._array.shape))
+    return tuple(parts)
+
+
 class PolymorphicFunction:
     """What tf.function returns: a Python function that traces itself for every new kind of arguments."""
 
@@ -224,6 +236,7 @@ class PolymorphicFunction:
         self._input_signature = None if input_signature is None else tuple(input_signature)
         self._reduce_retracing = reduce_retracing
         self._traces: dict[Any, ConcreteFunction] = {}
+        self._quick: dict[Any, ConcreteFunction] = {}  # the traces of calls with concrete tensors alone, eagerly
         self._lock = threading.RLock()
         self._bound: weakref.WeakKeyDictionary[Any, PolymorphicFunction] = weakref.WeakKeyDictionary()
         self._signature = inspect.signature(python_function)
@@ -267,8 +280,13 @@ class PolymorphicFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if EagerFunctions.run_eagerly:
             return self.python_function(*args, **kwargs)
+        key = None if kwargs or self._input_signature is not None else _concrete_key(args)
+        if key is not None and key in self._quick:
+            return self._quick[key].call_flat(args)
         args, kwargs = self._canonical(args, kwargs)
         concrete, tensors = self._trace_for(args, kwargs)
+        if key is not None:
+            self._quick[key] = concrete
         return concrete.call_flat(tensors)
 
     def _canonical(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -184,7 +184,7 @@ def vectorized_map(fn: Callable[..., Any], elems: Any, fallback_to_while_loop: b
 def _traced_signature(graph: Graph, call: Callable[..., Any], rows: _Rows) -> Any:
     """What `call` returns for a row, as symbolic tensors of a graph that is thrown away."""
     draft = body_graph("draft", graph)
-    with graph.uncounted(), tracing(draft, ""):
+    with tracing(draft, ""):
         return call([draft.add_input(tensor.dtype, _row_shape(tensor)) for tensor in rows.tensors])
 
 

@@ -36,7 +36,7 @@ def _is_list(wanted: Any) -> bool:
 
 
 @public("py_function")
-def py_function(func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None, name: str | None = None) -> Any:  # noqa: N803
+def py_function(func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None, name: str | None = None) -> Any:
     """Calls func(*inp) as Python, on concrete tensors, also where a graph runs. Gradients flow through it.
 
     func: takes tensors, returns a tensor or a list of them. Tout: the dtype (or TensorSpec) of the result, or a list.
@@ -53,7 +53,7 @@ def py_function(func: Callable[..., Any] | None = None, inp: Any = None, Tout: A
 
 @public("numpy_function")
 def numpy_function(
-    func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None, stateful: bool = True, name: str | None = None  # noqa: N803
+    func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None, stateful: bool = True, name: str | None = None
 ) -> Any:
     """Calls func(*inp) as Python, on NumPy arrays, also where a graph runs. No gradient flows through it.
 
@@ -70,6 +70,6 @@ def numpy_function(
 
 
 @public(v1=["py_func"])
-def py_func(func: Callable[..., Any], inp: Any, Tout: Any, stateful: bool = True, name: str | None = None) -> Any:  # noqa: N803
+def py_func(func: Callable[..., Any], inp: Any, Tout: Any, stateful: bool = True, name: str | None = None) -> Any:
     """As tf.numpy_function."""
     return numpy_function(func, inp, Tout, stateful, name)

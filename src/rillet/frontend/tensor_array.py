@@ -11,7 +11,6 @@ import numpy as np
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
 from rillet.core.export import public
-from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import UNKNOWN, TensorShape, as_shape
@@ -75,21 +74,17 @@ class TensorArray:
         self._dynamic_size = bool(dynamic_size)
         self._clear_after_read = clear_after_read is None or bool(clear_after_read)
         self._cleared: set[int] = set()
-        self._identity = object()
         self._size = size
-        self._home = graph_for((size, flow))
-        self._flow = self._reserve(name) if flow is None else flow
+        self._flow = self._reserve(graph_for((size,)), name) if flow is None else flow
 
-    def _reserve(self, name: str | None) -> Any:
-        graph = self._home
+    def _reserve(self, graph: Graph | None, name: str | None) -> Any:
         if graph is None:
             return lists.reserve(element_shape_tensor(self._entries.shape), self._size, self.dtype)
         v2 = is_v2(graph)
         with context.use_graph(graph), graph.name_scope(name or ("TensorArrayV2" if v2 else "TensorArray")) as scope:
             label = "num_elements" if v2 else "size"
             size = convert_to_tensor(self._size, None if isinstance(self._size, Tensor) else dtypes.int32, name=label)
-            with _counted_as(graph, 1):
-                return lists.reserve(element_shape_tensor(self._entries.shape), size, self.dtype, scope)
+            return lists.reserve(element_shape_tensor(self._entries.shape), size, self.dtype, scope)
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -166,28 +161,15 @@ class TensorArray:
         return -1 if size is None else int(size)
 
     @contextlib.contextmanager
-    def _method(self, v1_name: str, v2_name: str, name: str | None, *values: Any) -> Iterator[Graph | None]:
+    def _method(self, v1_name: str | None, v2_name: str, name: str | None, *values: Any) -> Iterator[Graph | None]:
         """Names what is called inside, where it goes to a graph."""
         graph = self._graph(*values)
         if graph is None:
             yield None
             return
-        v2 = is_v2(graph)
-        with context.use_graph(graph), graph.name_scope(name or (v2_name if v2 else v1_name)):
-            if not v2:
-                self._count_handle(graph)
+        scope = v2_name if is_v2(graph) else v1_name
+        with context.use_graph(graph), contextlib.nullcontext() if scope is None else graph.name_scope(name or scope):
             yield graph
-
-    def _count_handle(self, graph: Graph) -> None:
-        """In TensorFlow 1 the array's handle enters each loop and branch that uses it, once."""
-        inside: Graph | None = graph
-        while isinstance(inside, FuncGraph) and inside is not self._home:
-            seen = inside.__dict__.setdefault("_array_handles", set())
-            if self._identity in seen:
-                return
-            seen.add(self._identity)
-            inside.numbering.count += 1
-            inside = inside.outer_graph
 
     # ---- single entries ---------------------------------------------------------------------------------------
 
@@ -219,17 +201,12 @@ class TensorArray:
     def read(self, index: Any, name: str | None = None) -> Any:
         """The entry at `index`. InvalidArgumentError where none was written and the shape is unknown."""
         shape = element_shape_tensor(self._entries.shape)
-        graph = self._graph(index)
-        if graph is None:
-            self._check_readable(int(index))
-            return self._shaped(lists.get_item(self._flow, index, self.dtype, shape))
-        if not is_v2(graph):
-            with context.use_graph(graph):
-                self._count_handle(graph)
-                with _counted_as(graph, 1 + (not isinstance(index, Tensor))):
-                    return self._shaped(lists.get_item(self._flow, index, self.dtype, shape, name or "TensorArrayReadV3"))
-        with self._method("", "TensorArrayV2Read", name, index):
-            return self._shaped(lists.get_item(self._flow, index, self.dtype, shape))
+        with self._method(None, "TensorArrayV2Read", name, index) as graph:
+            if graph is None:
+                self._check_readable(int(index))
+            return self._shaped(
+                lists.get_item(self._flow, index, self.dtype, shape, _op_name(graph, name or "TensorArrayReadV3"))
+            )
 
     def _check_readable(self, place: int) -> None:
         size = self._flow._array.length
@@ -256,7 +233,7 @@ class TensorArray:
 
     def stack(self, name: str | None = None) -> Any:
         """All entries along a new axis 0. Entries never written are zeros."""
-        with self._method("TensorArrayStack", "TensorArrayV2Stack", name) as graph, _counted_as(graph, 5):
+        with self._method("TensorArrayStack", "TensorArrayV2Stack", name) as graph:
             size = self._static_size() if graph is not None else -1
             shape = element_shape_tensor(self._entries.shape)
             if graph is None and not self._flow._array.length and not self._entries.shape.is_fully_defined():
@@ -274,22 +251,15 @@ class TensorArray:
                     f"Cannot unstack {len(value)} tensors into a TensorArray of static size {self._flow._array.length} "
                 )
             self._cleared = set()
-            with _counted_as(graph, 9):
-                return self._changed(
-                    lists.from_tensor(value, element_shape_tensor(rows), _op_name(graph, "TensorArrayScatterV3"))
-                )
+            return self._changed(
+                lists.from_tensor(value, element_shape_tensor(rows), _op_name(graph, "TensorArrayScatterV3"))
+            )
 
     def gather(self, indices: Any, name: str | None = None) -> Any:
         """The entries at `indices`, along a new axis 0."""
-        graph = self._graph(indices)
         shape = element_shape_tensor(self._entries.shape)
-        if graph is None or is_v2(graph):
-            return self._gathered(lists.gather(self._flow, indices, self.dtype, shape, name))
-        self._count_handle(graph)
-        with context.use_graph(graph), _counted_as(graph, 1 + (not isinstance(indices, Tensor))):
-            return self._gathered(lists.gather(self._flow, indices, self.dtype, shape, name or "TensorArrayGatherV3"))
-
-    def _gathered(self, value: Any) -> Any:
+        name = name or _op_name(self._graph(indices), "TensorArrayGatherV3")
+        value = lists.gather(self._flow, indices, self.dtype, shape, name)
         if not isinstance(value, EagerTensor):
             value.set_shape(TensorShape([None]).concatenate(self._entries.shape))
         return value
@@ -310,14 +280,9 @@ class TensorArray:
 
     def concat(self, name: str | None = None) -> Any:
         """All entries, one behind the other along axis 0."""
-        graph = self._graph()
         known = self._entries.shape.dimensions
         shape = element_shape_tensor(None if known is None else [None, *known[1:]])
-        if graph is None or is_v2(graph):
-            return lists.concat(self._flow, self.dtype, shape, name=name)
-        self._count_handle(graph)
-        with context.use_graph(graph), _counted_as(graph, 1):
-            return lists.concat(self._flow, self.dtype, shape, name=name or "TensorArrayConcatV3")
+        return lists.concat(self._flow, self.dtype, shape, name=name or _op_name(self._graph(), "TensorArrayConcatV3"))
 
     def split(self, value: Any, lengths: Any, name: str | None = None) -> TensorArray:
         """The array whose entries are consecutive parts of `value`, with these lengths along axis 0."""
@@ -366,14 +331,3 @@ def _as_int64(lengths: Any) -> Any:
 
 def _op_name(graph: Graph | None, v1_name: str) -> str | None:
     return None if graph is None or is_v2(graph) else v1_name
-
-
-@contextlib.contextmanager
-def _counted_as(graph: Graph | None, count: int) -> Iterator[None]:
-    """However many nodes are made inside, TensorFlow 1 makes `count`."""
-    if graph is None or is_v2(graph):
-        yield
-        return
-    with graph.uncounted():
-        yield
-    graph.numbering.count += count

@@ -152,7 +152,7 @@ def transpose_v1(a: Any, perm: Any = None, name: str = "transpose", conjugate: b
     return transpose(a, perm, conjugate, name)
 
 
-@public("linalg.matrix_transpose", v1=["matrix_transpose"])
+@public("linalg.matrix_transpose", v1=["matrix_transpose", "linalg.transpose"])
 def matrix_transpose(a: Any, name: str = "matrix_transpose", conjugate: bool = False) -> Any:
     """`a` with its last two axes exchanged. ValueError for a tensor of less than two axes."""
     with scope(name, a):

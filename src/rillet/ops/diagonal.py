@@ -453,9 +453,12 @@ def _tensor_diag_part_shape(op: Operation) -> TensorShape:
         )
     first, second = TensorShape(dimensions[:half]), TensorShape(dimensions[half:])
     if not first.is_compatible_with(second):
+        pairs = list(zip(dimensions[:half], dimensions[half:], strict=True))
+        place = next(place for place, pair in enumerate(pairs) if None not in pair and pair[0] != pair[1])
         raise ShapeError(
-            f"Dimensions must be equal, but are {dimensions[place]} and {dimensions[place + half]}",
-            marks={0: range(len(dimensions))},
+            f"Dimensions must be equal, but are {pairs[place][0]} and {pairs[place][1]}",
+            f"Invalid shape {text(op.inputs[0].shape)}: dimensions {place} and {place + half} do not match.",
+            {0: [place, place + half]},
         )
     return first.merge_with(second)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
-from rillet.core.export import public
+from rillet.core.export import export, public
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import Dimension, TensorShape
 from rillet.core.static import constant_value
@@ -264,4 +264,5 @@ def _apply_mask(tensor: Any, mask: Any, start: int, mask_rank: int) -> Any:
     return gather(flat, places, axis=start)
 
 
+export(None, "newaxis")
 operators.install_operator("__getitem__", getitem)

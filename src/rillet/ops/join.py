@@ -257,13 +257,11 @@ def stack(values: Any, axis: int = 0, name: str = "stack") -> Any:
         if axis == 0:
             return values
         values = unstack(values)
-    if axis == 0 and not all(isinstance(value, Tensor) for value in values):
+    if axis == 0 and not (values and all(isinstance(value, Tensor) for value in values)):
         try:  # plain numbers become one constant, and a list with tensors in it is packed level by level
             return convert_to_tensor(list(values), name=name)
         except (TypeError, ValueError):
             pass  # each value may still be a tensor for itself: the op says what is wrong
-    if not values:
-        raise ValueError("tf.stack needs at least one tensor along this axis")
     first = convert_to_tensor(values[0]) if isinstance(values[0], (list, tuple, np.ndarray)) else values[0]
     rank = TensorShape(getattr(first, "shape", ())).rank
     if rank is not None and not -rank - 1 <= axis < rank + 1:

@@ -70,7 +70,7 @@ def as_op_error(error: Exception) -> errors.OpError:
     return kind(None, None, f"{type(error).__name__}: {error}\nTraceback (most recent call last):\n\n{lines}")
 
 
-def _call_on_arrays(*arrays: Any, token: str, Tout: Sequence[DType]) -> tuple[Any, ...]:  # noqa: N803
+def _call_on_arrays(*arrays: Any, token: str, Tout: Sequence[DType]) -> tuple[Any, ...]:
     function = function_of(token)
     try:
         returned = function(*[_given(array) for array in arrays])
@@ -119,7 +119,7 @@ def _as_tensor(value: Any, dtype: DType) -> Any:
     return convert_to_tensor(value, dtype)
 
 
-def _call_on_tensors(*arrays: Any, token: str, Tin: Sequence[DType], Tout: Sequence[DType]) -> tuple[Any, ...]:  # noqa: N803
+def _call_on_tensors(*arrays: Any, token: str, Tin: Sequence[DType], Tout: Sequence[DType]) -> tuple[Any, ...]:
     tensors = [EagerTensor(array, dtype) for array, dtype in zip(arrays, Tin, strict=True)]
     with modes.without_recording():
         results = call_eagerly(function_of(token), tensors, Tout)

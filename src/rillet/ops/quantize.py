@@ -445,6 +445,23 @@ def quantize(
     return apply_op(REGISTRY["QuantizeV2"], (input, min_range, max_range), attrs, name)
 
 
+@public(v1=["quantize_v2"])
+def quantize_v2(
+    input: Any,
+    min_range: Any,
+    max_range: Any,
+    T: Any,
+    mode: str = "MIN_COMBINED",
+    name: str | None = None,
+    round_mode: str = "HALF_AWAY_FROM_ZERO",
+    narrow_range: bool = False,
+    axis: int | None = None,
+    ensure_minimum_range: float = 0.01,
+) -> Any:
+    """As tf.quantization.quantize."""
+    return quantize(input, min_range, max_range, T, mode, round_mode, name, narrow_range, axis, ensure_minimum_range)
+
+
 @public("quantization.dequantize", v1=["dequantize"])
 def dequantize(
     input: Any,

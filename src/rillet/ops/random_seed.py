@@ -39,17 +39,24 @@ def get_seed(op_seed: int | None) -> SeedPair:
 
 def seed_attributes(op_seed: int | None) -> dict[str, int]:
     """The attributes seed and seed2 of an op, as `get_seed` has them."""
-    seed, seed2 = get_seed(op_seed)
+    seed, seed2 = get_seed(_whole(op_seed))
     return {"seed": seed or 0, "seed2": seed2 or 0}
+
+
+def _whole(seed: Any) -> int | None:
+    """A seed as an integer: Python's, NumPy's, a concrete tensor or a float without a fraction. TypeError otherwise."""
+    if isinstance(seed, float) and seed.is_integer():
+        return int(seed)
+    return None if seed is None else operator.index(seed)
 
 
 @public(v2=["random.set_seed"], v1=["set_random_seed", "random.set_random_seed"])
 def set_seed(seed: int | None) -> None:
     """Sets the seed of the current graph or, eagerly, of the process; eager random ops begin again.
 
-    seed: an integer; None forgets the seed.
+    seed: an integer; None forgets the seed. Raises TypeError for what is none.
     """
-    value = None if seed is None else operator.index(seed)
+    value = _whole(seed)
     graph = context.state().graph
     if graph is not None:
         graph.seed = value

@@ -243,9 +243,11 @@ def _cannot_reshape(source: TensorShape, wanted: TensorShape, total: int, known:
         )
     else:
         runtime = f"Input to reshape is a tensor with {total} values, but the requested shape has {known}"
+    reason = f"Cannot reshape a tensor with {total} elements to shape {target} ({known} elements)"
+    if None in wanted.dimensions:
+        reason = f"Dimension size must be evenly divisible by {known} but is {total}: cannot reshape to {target}"
     return ShapeError(
-        f"Cannot reshape a tensor with {total} elements to shape {target} ({known} elements): input shape is "
-        f"{format_shape(source.dimensions)}.",
+        f"{reason}: input shape is {format_shape(source.dimensions)}.",
         runtime,
         {0: range(source.rank or 0)},
         "-1 for one size lets it follow from the others",
