@@ -11,6 +11,6 @@ from rillet import modules as _modules
 from rillet.compat import namespaces as _namespaces
 from rillet.core import export as _export
 
-__version__ = "0.1.0"
+__version__ = _export.V2["__version__"]  # TensorFlow's, which programs compare; rillet's own is its package's
 _namespaces.build(_sys.modules[__name__], {**_export.V1, **_export.V2})
 _namespaces.link(_sys.modules[__name__], v1=None, v2=_sys.modules[__name__])

@@ -1246,4 +1246,118 @@ BUILDERS = [
     ),
 ]
 
-ROWS = [*SHAPES, *SLICES, *JOINS, *GATHERS, *PADS, *CHOICES, *DIAGONALS, *BUILDERS]
+QUANTISED = [
+    Row(
+        "raw_ops.FakeQuantWithMinMaxVarsPerChannel",
+        lambda tf, x: tf.raw_ops.FakeQuantWithMinMaxVarsPerChannel(
+            inputs=x, min=[-2.0, -1.0, 0.0], max=[2.5, 3.0, 0.0]
+        ),
+        [anything(4, 3)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+        orders=0,
+    ),
+    Row(
+        "raw_ops.QuantizeAndDequantizeV2",
+        lambda tf, x: [
+            tf.raw_ops.QuantizeAndDequantizeV2(input=x, input_min=-1.5, input_max=1.0, range_given=True),
+            tf.raw_ops.QuantizeAndDequantizeV2(input=x, input_min=0.0, input_max=0.0, num_bits=4, narrow_range=True),
+            tf.raw_ops.QuantizeAndDequantizeV2(
+                input=x, input_min=0.0, input_max=1.0, range_given=True, signed_input=False, round_mode="HALF_UP"
+            ),
+        ],
+        [anything(3, 4)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+        orders=0,
+        errors=[
+            Bad(
+                lambda tf, x: tf.raw_ops.QuantizeAndDequantizeV2(
+                    input=x, input_min=2.0, input_max=1.0, range_given=True
+                ),
+                [[1.0]],
+                ("InvalidArgumentError", "Invalid range: input_min 2 > input_max 1"),
+                ("InvalidArgumentError", "Invalid range: input_min 2 > input_max 1"),
+            )
+        ],
+    ),
+    Row(
+        "raw_ops.QuantizeAndDequantizeV3",
+        lambda tf, x: tf.raw_ops.QuantizeAndDequantizeV3(input=x, input_min=-1.5, input_max=1.0, num_bits=5),
+        [anything(3, 4)],
+        ("float32",),
+        gradient_dtypes=("float32",),
+        orders=0,
+    ),
+    *(
+        Row(
+            f"quantization.quantize[{mode}]",
+            lambda tf, x, mode=mode, rounding=rounding: [
+                tf.quantization.dequantize(*tf.quantization.quantize(x, -1.5, 1.2, kind, mode, rounding), mode)
+                for kind in (tf.quint8, tf.qint8, tf.quint16)
+            ],
+            [anything(3, 4)],
+            ("float32",),
+            wrt=(),
+        )
+        for mode, rounding in (
+            ("MIN_COMBINED", "HALF_AWAY_FROM_ZERO"),
+            ("MIN_FIRST", "HALF_AWAY_FROM_ZERO"),
+            ("SCALED", "HALF_TO_EVEN"),
+        )
+    ),
+]
+
+COUNTS = [
+    Row(
+        "raw_ops.Bincount",
+        lambda tf, x, w: tf.raw_ops.Bincount(arr=x, size=4, weights=w),
+        [index(6, 9), anything(9)],
+        ("float32", "int32"),
+        wrt=(),
+        errors=[
+            Bad(
+                lambda tf, x: tf.raw_ops.Bincount(arr=tf.cast(x, tf.int32), size=4, weights=x),
+                [[1.0, -1.0]],
+                ("InvalidArgumentError", "Input arr must be non-negative!"),
+                ("InvalidArgumentError", "Input arr must be non-negative!"),
+            )
+        ],
+    ),
+    Row(
+        "raw_ops.CheckNumericsV2",
+        lambda tf, x: tf.raw_ops.CheckNumericsV2(tensor=x, message="bad"),
+        [anything(2, 3)],
+        SINGLE,
+        errors=[
+            Bad(
+                lambda tf, x: tf.raw_ops.CheckNumericsV2(tensor=1 / x, message="bad"),
+                [[0.0, 1.0]],
+                ("InvalidArgumentError", "bad : Tensor had +Inf values"),
+                ("InvalidArgumentError", "bad : Tensor had +Inf values"),
+            )
+        ],
+    ),
+    Row(
+        "gather_nd[variable]",
+        lambda tf, i: _gradient_of_gathered(tf, i),
+        [values([[0, 1], [2, 0]], "int32")],
+        ("int32",),
+        wrt=(),
+        unknown_shapes=False,
+        function=False,
+        initialize=True,
+    ),
+]
+
+
+def _gradient_of_gathered(tf: Any, indices: Any) -> Any:
+    """Elements of a resource variable, and how the variable is reached from them."""
+    variable = tf.Variable(np.arange(12, dtype=np.float32).reshape(3, 4), use_resource=True)
+    with tf.GradientTape() as tape:
+        taken = tf.gather_nd(variable, indices)
+        squares = taken * taken
+    return [taken, tape.gradient(squares, variable)]
+
+
+ROWS = [*SHAPES, *SLICES, *JOINS, *GATHERS, *PADS, *CHOICES, *DIAGONALS, *BUILDERS, *QUANTISED, *COUNTS]

@@ -60,12 +60,16 @@ def compute_gradient(f: Callable[..., Any], x: Any, delta: float | None = None) 
     Raises ValueError where x is no list, AssertionError for an argument of another dtype.
     """
     if not isinstance(x, (list, tuple)):
-        raise ValueError(f"`x` must be a list or tuple of values convertible to a Tensor (arguments to `f`), not a {type(x)}")
+        raise ValueError(
+            f"`x` must be a list or tuple of values convertible to a Tensor (arguments to `f`), not a {type(x)}"
+        )
     step = 1.0 / 1024 if delta is None else delta
     arguments = [convert_to_tensor(value) for value in x]
     for place, argument in enumerate(arguments):
         if argument.dtype.name not in _CHECKED:
-            raise AssertionError(f"Cannot compute gradient for unsupported type {argument.dtype.name} of argument {place}")
+            raise AssertionError(
+                f"Cannot compute gradient for unsupported type {argument.dtype.name} of argument {place}"
+            )
     pairs = [_both(f, arguments, place, step) for place in range(len(arguments))]
     return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 

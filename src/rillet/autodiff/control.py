@@ -46,7 +46,9 @@ class _BackwardBranches:
             assert isinstance(function.graph, FuncGraph)
             self.bodies.append(BackwardBody(function.graph, [function.outputs[index] for index in chosen]))
         count = len(functions[0].inputs)
-        self.reached = [index for index in range(count) if any(body.gradients[index] is not None for body in self.bodies)]
+        self.reached = [
+            index for index in range(count) if any(body.gradients[index] is not None for body in self.bodies)
+        ]
         for body in self.bodies:
             body.returns(self.reached)
         self.graphs = [body.graph for body in self.bodies]
@@ -136,7 +138,10 @@ class _BackwardLoop(FuncGraph):
         counter = self.add_input(dtypes.int32, ())
         gradients = [self.add_input(*gradient_spec(forward.inputs[index])) for index in carried]
         columns = [self.add_input(dtypes.variant, ()) for _ in lists]
-        collected = [pop_spec(column, *gradient_spec(forward.outputs[index])) for column, index in zip(columns, lists, strict=True)]
+        collected = [
+            pop_spec(column, *gradient_spec(forward.outputs[index]))
+            for column, index in zip(columns, lists, strict=True)
+        ]
         found = backprop(
             [forward.outputs[index] for index in (*carried, *lists)],
             [forward.inputs[index] for index in carried],
@@ -204,7 +209,9 @@ def _gradient_of_loop(op: Operation, *dys: Any) -> list[Any]:
     columns = _collected(op, loop.popped)
     condition = _until(op.outputs[0], loop)
     captured = share_captures([condition, loop])
-    starts = [zeros_for(op.outputs[index]) if dys[index] is None else convert_to_tensor(dys[index]) for index in carried]
+    starts = [
+        zeros_for(op.outputs[index]) if dys[index] is None else convert_to_tensor(dys[index]) for index in carried
+    ]
     inputs = [np.int32(0), *starts, *[dys[index] for index in lists], *columns, *captured]
     results = repeat(condition, loop, inputs, op.attrs["parallel_iterations"])
     for index, gradient in zip(carried, results[1:], strict=False):

@@ -97,7 +97,9 @@ def _start(index: int, pair: tuple[Tensor, Any]) -> Any:
     else:
         shape = apply_op(REGISTRY["Shape"], (target,))
     with graph.name_scope(f"grad_ys_{index}") as scope:
-        return apply_op(REGISTRY["Fill"], (shape, constant_in(graph, _one(target), target.dtype.base_dtype)), name=scope)
+        return apply_op(
+            REGISTRY["Fill"], (shape, constant_in(graph, _one(target), target.dtype.base_dtype)), name=scope
+        )
 
 
 def _one(target: Tensor) -> Any:

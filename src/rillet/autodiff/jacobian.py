@@ -26,7 +26,9 @@ from rillet.ops.control import repeat, share_captures
 Weights = Callable[[Any], Any]
 
 
-def gradient_rows(target: Tensor, sources: Sequence[Tensor], count: Any, weights: Weights, producer: Producer) -> list[Any]:
+def gradient_rows(
+    target: Tensor, sources: Sequence[Tensor], count: Any, weights: Weights, producer: Producer
+) -> list[Any]:
     """For each source the gradients of `target`, weighted with weights(0), weights(1) ... weights(count - 1), stacked along
     a new axis 0; None where target does not depend on the source."""
     graph = context.state().graph
@@ -159,7 +161,11 @@ def batch_jacobian(target: Any, source: Any, producer: Producer, zero: bool) -> 
 
 
 def _vector(size: Any) -> Any:
-    return np.array([size], np.int32) if isinstance(size, int) else apply_op(REGISTRY["Reshape"], (size, np.array([1], np.int32)))
+    return (
+        np.array([size], np.int32)
+        if isinstance(size, int)
+        else apply_op(REGISTRY["Reshape"], (size, np.array([1], np.int32)))
+    )
 
 
 def _without_first(shape: TensorShape) -> TensorShape:

@@ -69,7 +69,9 @@ class _Backward:
         sources = [tensor for tensor in record.inputs if is_differentiable(tensor.dtype)]
         targets = [record.outputs[place] for place in self.places]
         found = record.tape.gradient(targets, sources, output_gradients=list(dys))
-        return [zeros_for(source) if gradient is None else gradient for source, gradient in zip(sources, found, strict=True)]
+        return [
+            zeros_for(source) if gradient is None else gradient for source, gradient in zip(sources, found, strict=True)
+        ]
 
 
 @gradient_of("EagerPyFunc")
@@ -83,11 +85,15 @@ def _gradient_of_python_call(op: Operation, *dys: Any) -> list[Any]:
         attrs = {"token": register(recorded, op.graph), "Tout": (*op.attrs["Tout"], dtypes.variant)}
         outputs = extended(op, attrs, [(dtypes.variant, TensorShape(()), None)])
         function = recorded
-    places = [place for place, dy in enumerate(dys[: len(function.wanted)]) if dy is not None and is_differentiable(dy.dtype)]
+    places = [
+        place for place, dy in enumerate(dys[: len(function.wanted)]) if dy is not None and is_differentiable(dy.dtype)
+    ]
     backward = _Backward(getattr(function.function, "again", function.function), function.wanted, places)
     sources = [place for place, tensor in enumerate(op.inputs) if is_differentiable(tensor.dtype)]
     attrs = {"token": _registered(backward), "Tout": tuple(op.inputs[place].dtype.base_dtype for place in sources)}
-    found = apply_op(EAGER_PY_FUNC, ([*[dys[place] for place in places], *op.inputs, outputs[len(function.wanted)]],), attrs)
+    found = apply_op(
+        EAGER_PY_FUNC, ([*[dys[place] for place in places], *op.inputs, outputs[len(function.wanted)]],), attrs
+    )
     gradients: list[Any] = [None] * len(op.inputs)
     for place, gradient in zip(sources, found, strict=True):
         gradients[place] = gradient

@@ -441,7 +441,7 @@ class Graph:
             if value is None or (isinstance(value, Tensor) and not isinstance(value, SymbolicTensor)):
                 continue  # what ran eagerly has run
             for part in getattr(value, "_flatten_components", lambda value=value: [value])():
-                element = self.as_graph_element(part)
+                element = self.as_graph_element(getattr(part, "op", part))  # of a variable: itself, or its update
                 operation = element.op if isinstance(element, SymbolicTensor) else element
                 if operation not in operations:
                     operations.append(operation)

@@ -134,7 +134,9 @@ class SparseTensor:
 
     def _with_dense(self, op_type: str, name: str, dense: Any) -> SparseTensor:
         if isinstance(dense, SparseTensor):
-            raise ValueError(f"Attempt to convert a value ({dense}) with an unsupported type ({type(dense)}) to a Tensor.")
+            raise ValueError(
+                f"Attempt to convert a value ({dense}) with an unsupported type ({type(dense)}) to a Tensor."
+            )
         inputs = (self._indices, self._values, self._dense_shape, convert_to_tensor(dense, self.dtype.base_dtype, "y"))
         return SparseTensor(self._indices, apply_op(REGISTRY[op_type], inputs, name=name), self._dense_shape)
 

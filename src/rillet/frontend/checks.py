@@ -151,13 +151,16 @@ def _difference(
 def _define_comparison(name: str, sign: str, op_type: str, is_top_level: bool) -> None:
     """tf.debugging.<name>, for both argument orders."""
 
-    def check(
-        x: Any, y: Any, message: str | None = None, summarize: int | None = None, name: str | None = None
-    ) -> Any:
+    def check(x: Any, y: Any, message: str | None = None, summarize: int | None = None, name: str | None = None) -> Any:
         return check_v1(x, y, None, summarize, message, name)
 
     def check_v1(
-        x: Any, y: Any, data: Any = None, summarize: int | None = None, message: str | None = None, name: str | None = None
+        x: Any,
+        y: Any,
+        data: Any = None,
+        summarize: int | None = None,
+        message: str | None = None,
+        name: str | None = None,
     ) -> Any:
         _reserve_name(own_name, name, x, y)
         return _compare(sign, op_type, name or own_name, x, y, message, data, summarize)
@@ -253,7 +256,9 @@ def _define_sign(name: str, sign: str, op_type: str, inner: str, zero_first: boo
 
     own_name = name
     check.__name__ = check_v1.__name__ = name
-    check.__doc__ = check_v1.__doc__ = f"Asserts x {sign} 0 for all elements. InvalidArgumentError where it does not hold."
+    check.__doc__ = check_v1.__doc__ = (
+        f"Asserts x {sign} 0 for all elements. InvalidArgumentError where it does not hold."
+    )
     export(check, v2=[f"debugging.{name}"])
     export(check_v1, v1=[name, f"debugging.{name}"])
 
@@ -331,7 +336,12 @@ def assert_rank(x: Any, rank: Any, message: str | None = None, name: str | None 
 
 @public(v1=["debugging.assert_rank", "assert_rank"])
 def assert_rank_v1(
-    x: Any, rank: Any, data: Any = None, summarize: int | None = None, message: str | None = None, name: str | None = None
+    x: Any,
+    rank: Any,
+    data: Any = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
 ) -> Any:
     """As tf.debugging.assert_rank, with TensorFlow 1's argument order."""
     return _check_rank(x, [rank], _same_rank, "Equal", "", "assert_rank", data, summarize, message, name)
@@ -345,7 +355,12 @@ def assert_rank_at_least(x: Any, rank: Any, message: str | None = None, name: st
 
 @public(v1=["debugging.assert_rank_at_least", "assert_rank_at_least"])
 def assert_rank_at_least_v1(
-    x: Any, rank: Any, data: Any = None, summarize: int | None = None, message: str | None = None, name: str | None = None
+    x: Any,
+    rank: Any,
+    data: Any = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
 ) -> Any:
     """As tf.debugging.assert_rank_at_least, with TensorFlow 1's argument order."""
     return _check_rank(
@@ -361,7 +376,12 @@ def assert_rank_in(x: Any, ranks: Any, message: str | None = None, name: str | N
 
 @public(v1=["debugging.assert_rank_in", "assert_rank_in"])
 def assert_rank_in_v1(
-    x: Any, ranks: Any, data: Any = None, summarize: int | None = None, message: str | None = None, name: str | None = None
+    x: Any,
+    ranks: Any,
+    data: Any = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
 ) -> Any:
     """As tf.debugging.assert_rank_in, with TensorFlow 1's argument order."""
     return _check_rank(x, list(ranks), _rank_in, "LogicalOr", " in", "assert_rank_in", data, summarize, message, name)
@@ -456,7 +476,9 @@ def _assert_shapes(shapes: Any, data: Any, summarize: int | None, message: str |
             return apply_op(REGISTRY["NoOp"], ())
 
 
-def _size_checks(each: _Expected, sizes: dict[str, tuple[Any, str]], data: Any, summarize: int | None, message: str | None) -> list[Any]:
+def _size_checks(
+    each: _Expected, sizes: dict[str, tuple[Any, str]], data: Any, summarize: int | None, message: str | None
+) -> list[Any]:
     checks = []
     for place, wanted in enumerate(each.sizes):
         if wanted is None:
@@ -466,7 +488,10 @@ def _size_checks(each: _Expected, sizes: dict[str, tuple[Any, str]], data: Any, 
         shown_axis = axis if each.open else place
         if isinstance(wanted, str):
             if wanted not in sizes:
-                sizes[wanted] = (found, f"Specified by {_described(each.tensor).lower().replace('tensor', 'tensor', 1)} dimension {shown_axis}")
+                sizes[wanted] = (
+                    found,
+                    f"Specified by {_described(each.tensor).lower().replace('tensor', 'tensor', 1)} dimension {shown_axis}",
+                )
                 continue
             expected, origin = sizes[wanted]
         else:
@@ -484,7 +509,14 @@ def _size_at(tensor: Any, axis: int) -> Any:
 
 
 def _same_size(
-    tensor: Any, axis: int, found: Any, expected: Any, origin: str, data: Any, summarize: int | None, message: str | None
+    tensor: Any,
+    axis: int,
+    found: Any,
+    expected: Any,
+    origin: str,
+    data: Any,
+    summarize: int | None,
+    message: str | None,
 ) -> Any:
     head = f"{message}.  " if message else ""
     if isinstance(found, int) and isinstance(expected, int):

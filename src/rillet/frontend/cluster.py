@@ -1,12 +1,12 @@
 """tf.train.ClusterSpec and tf.train.Server: TensorFlow 1's processes that work together.
 
-rillet works in one process. A server stands for this process, so that a program written for a cluster of one runs:
-`tf.Session(server.target)` is a session here. Servers of other processes are refused.
+rillet works in one process, and each server that is made here stands for it: `tf.Session(server.target)` is a session of
+this process. A target of a cluster some of whose servers are elsewhere is refused.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from rillet.core.export import public
 from rillet.frontend.config_objects import ClusterDef, ConfigProto, ServerDef
@@ -98,11 +98,13 @@ class ClusterSpec:
 
 @public(v1=["train.Server"])
 class Server:
-    """This process as a server of a cluster of one. `target` is what a session takes.
+    """This process as a task of a cluster. `target` is what a session takes.
 
-    server_or_cluster_def: a ClusterSpec, ClusterDef, ServerDef or dict with a single task.
-    Raises NotImplementedError for a cluster of several processes.
+    server_or_cluster_def: a ClusterSpec, ClusterDef, ServerDef or dict. job_name, task_index: which of its tasks this is;
+        they may be left out where there is only one. Raises ValueError for a task that the cluster has not.
     """
+
+    _made_here: ClassVar[set[str]] = set()  # the addresses of the servers of this process
 
     def __init__(
         self,
@@ -118,23 +120,36 @@ class Server:
             cluster = ClusterSpec(definition.cluster)
             job_name = job_name or definition.job_name
             task_index = definition.task_index if task_index is None else task_index
+            protocol = protocol or definition.protocol
         else:
             cluster = ClusterSpec(definition)
-        addresses = sum(cluster.num_tasks(job) for job in cluster.jobs)
-        if addresses != 1:
-            _refuse(cluster, addresses)
+        if job_name is None and len(cluster.jobs) != 1:
+            raise ValueError("Must specify an explicit `job_name`: the cluster has several jobs.")
+        job = cluster.jobs[0] if job_name is None else job_name
+        if task_index is None and cluster.num_tasks(job) != 1:
+            raise ValueError(f"Must specify an explicit `task_index`: the job {job!r} has several tasks.")
+        index = cluster.task_indices(job)[0] if task_index is None else task_index
+        self._cluster = cluster
         self._definition = ServerDef(
             cluster=cluster.as_cluster_def(),
-            job_name=job_name or cluster.jobs[0],
-            task_index=task_index or 0,
+            job_name=job,
+            task_index=index,
             protocol=protocol or "grpc",
             default_session_config=config or ConfigProto(),
         )
-        cluster.task_address(self._definition.job_name, self._definition.task_index)
+        self._made_here.add(cluster.task_address(job, index))
 
     @property
     def target(self) -> str:
-        """What tf.Session takes: this process."""
+        """What tf.Session takes: this process. NotImplementedError where a task of the cluster is another process."""
+        tasks = [address for job in self._cluster.jobs for address in self._cluster.job_tasks(job) if address]
+        elsewhere = [address for address in tasks if address not in self._made_here]
+        if elsewhere:
+            raise NotImplementedError(
+                f"rillet works in one process, and of this cluster's {len(tasks)} tasks it has not made "
+                f"{', '.join(elsewhere)}.\n    Try: a tf.train.Server in this program for each of them, or a cluster of one: "
+                "tf.train.Server.create_local_server()."
+            )
         return ""
 
     @property
@@ -145,17 +160,10 @@ class Server:
         """A server that is this process runs already."""
 
     def join(self) -> NoReturn:
-        """RuntimeError: nobody else could end the wait."""
-        raise RuntimeError("server.join() waits for other processes for ever, and this server has none.")
+        """RuntimeError: nobody uses this server from outside, and a wait would never end."""
+        raise RuntimeError("server.join() waits for ever: nobody outside this process uses this server.")
 
     @staticmethod
     def create_local_server(config: Any = None, start: bool = True) -> Server:
         """A server of this process alone."""
         return Server({"localhost": ["localhost:0"]}, protocol="grpc", config=config, start=start)
-
-
-def _refuse(cluster: ClusterSpec, addresses: int) -> NoReturn:
-    raise NotImplementedError(
-        f"this cluster has {addresses} tasks ({cluster!r}), and rillet works in one process.\n"
-        "    Try: tf.train.Server.create_local_server(), with tf.device(...) left as it is."
-    )

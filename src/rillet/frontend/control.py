@@ -22,6 +22,7 @@ from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import UNKNOWN, TensorShape, as_shape
 from rillet.core.tensor import SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.errors import InvalidArgumentError
 from rillet.ops.control import repeat, select, share_captures
 
 
@@ -77,16 +78,16 @@ def tracing(graph: FuncGraph, scope: str) -> Iterator[None]:
         yield
 
 
-def _as_tensors(graph: Graph, structure: Any) -> Any:
-    """What a branch or body returned, with tensors of its graph for leaves. None stays, an operation becomes a True
-    that is there after it ran."""
+def _as_tensors(graph: Graph, structure: Any, pivot: bool) -> Any:
+    """What a branch returned, with tensors of its graph for leaves. None stays, an operation becomes a bool (`pivot`) that
+    is there after it ran."""
 
     def convert(leaf: Any) -> Any:
         if leaf is None:
             return None
         if isinstance(leaf, Operation):
             with graph.control_dependencies([leaf]):
-                return apply_op(REGISTRY["Identity"], (np.bool_(True),), name="control_dependency")
+                return apply_op(REGISTRY["Identity"], (np.bool_(pivot),), name="control_dependency")
         return by_value(graph.capture(convert_to_tensor(leaf)))
 
     return nest.map_structure(convert, structure, expand_composites=True)
@@ -116,6 +117,7 @@ def _named(tensor: Any, name: str) -> Any:
 
 
 # ---- cond -----------------------------------------------------------------------------------------------------------
+
 
 @public(v2=["cond"])
 def cond(pred: Any, true_fn: Any = None, false_fn: Any = None, name: str | None = None) -> Any:
@@ -157,7 +159,7 @@ def cond_v1(
         result = true_fn() if pred else false_fn()
         return result if strict else _unpacked(result)
     if isinstance(pred, bool):
-        raise TypeError("'pred' must not be a Python bool. (pred must not be a Python bool)")
+        raise TypeError("pred must not be a Python bool")
     with context.use_graph(graph):
         return _cond(graph, pred, true_fn, false_fn, strict, name)
 
@@ -190,14 +192,16 @@ def _cond(graph: Graph, pred: Any, true_fn: Any, false_fn: Any, strict: bool, na
 class _Branch:
     """One branch, traced: its graph, and the structure of tensors that it returns."""
 
-    def __init__(self, graph: FuncGraph, scope: str, function: Callable[[], Any], label: str, strict: bool, v2: bool) -> None:
+    def __init__(
+        self, graph: FuncGraph, scope: str, function: Callable[[], Any], label: str, strict: bool, v2: bool
+    ) -> None:
         self.graph = graph
         with tracing(graph, scope):
             returned = function() if strict else _unpacked(function())
             if returned is None and not v2:
                 raise ValueError(f"'{label}_fn' must have a return value.")
             self.is_operation = isinstance(returned, Operation)
-            self.structure = _as_tensors(graph, returned)
+            self.structure = _as_tensors(graph, returned, label == "true")
             graph.outputs = _flat_tensors(self.structure)
             if not graph.outputs:  # the op that runs the branch is reached through an output
                 graph.outputs = [graph.capture(convert_to_tensor(True))]
@@ -293,7 +297,15 @@ def while_loop_v1(
 ) -> Any:
     """As tf.while_loop. A single loop variable is returned as it is, unless `return_same_structure`."""
     return _while_loop(
-        cond, body, loop_vars, shape_invariants, parallel_iterations, back_prop, maximum_iterations, name, return_same_structure
+        cond,
+        body,
+        loop_vars,
+        shape_invariants,
+        parallel_iterations,
+        back_prop,
+        maximum_iterations,
+        name,
+        return_same_structure,
     )
 
 
@@ -335,7 +347,11 @@ def _check_loop(cond: Any, body: Any, loop_vars: Any, parallel_iterations: Any) 
 
 
 def _check_limit(maximum_iterations: Any) -> None:
-    shape = maximum_iterations.shape if isinstance(maximum_iterations, Tensor) else TensorShape(np.shape(maximum_iterations))
+    shape = (
+        maximum_iterations.shape
+        if isinstance(maximum_iterations, Tensor)
+        else TensorShape(np.shape(maximum_iterations))
+    )
     if shape.rank not in (None, 0):
         raise ValueError(f"'maximum_iterations' must be a scalar. Received shape: {shape}")
 
@@ -354,6 +370,8 @@ def _loop_eagerly(cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any,
 
 def _next_variables(current: Sequence[Any], returned: Any) -> list[Any]:
     """What a body returned, as a list of as many variables, of the same structure as `current`."""
+    if returned is None:
+        raise ValueError("None values not supported.")
     if len(current) == 1 and not isinstance(returned, (list, tuple)):
         returned = [returned]
     following = list(returned) if isinstance(returned, (list, tuple)) else returned
@@ -429,7 +447,7 @@ class _Loop:
             own = len(parameters) - len(leaves)
             outputs = [self._leaf(graph, *pair) for pair in zip(leaves, parameters[own:], strict=True)]
             for output, initial, invariant in zip(outputs, self.initial, self.invariants, strict=True):
-                _check_invariant(output, initial, invariant)
+                _check_invariant(output, initial, invariant, "`" if self.v2 else "'")
             graph.outputs = [parameters[0] + 1, *parameters[1:own], *outputs]
         return graph
 
@@ -472,7 +490,7 @@ def _label(tensor: Any) -> str:
     return tensor.name if isinstance(tensor, SymbolicTensor) else "a loop variable"
 
 
-def _check_invariant(output: Any, initial: Any, invariant: TensorShape) -> None:
+def _check_invariant(output: Any, initial: Any, invariant: TensorShape, quote: str) -> None:
     if output.dtype.base_dtype is not initial.dtype.base_dtype:
         raise TypeError(
             f"Loop var {_label(initial)} enters the loop with type {initial.dtype.base_dtype} but has type "
@@ -480,7 +498,7 @@ def _check_invariant(output: Any, initial: Any, invariant: TensorShape) -> None:
         )
     if not output.shape.is_subtype_of(invariant):
         raise ValueError(
-            f"Input tensor '{_label(initial)}' enters the loop with shape {initial.shape}, but has shape {output.shape} after one "
+            f"Input tensor {quote}{_label(initial)}{quote} enters the loop with shape {initial.shape}, but has shape {output.shape} after one "
             "iteration. To allow the shape to vary across iterations, use the `shape_invariants` argument of tf.while_loop to "
             "specify a less-specific shape."
         )
@@ -567,14 +585,18 @@ def _at_most_one(predicates: Sequence[Any]) -> Any:
 
 def _checked_last(predicates: Sequence[Any], last: Callable[[], Any]) -> Any:
     """Without a default the last function is called, if its predicate is true."""
-    stacked = apply_op(REGISTRY["Pack"], (list(predicates),))
     text = "Input error: None of conditions evaluated as True:"
-    check = apply_op(REGISTRY["Assert"], (predicates[-1], [text, stacked]), {"summarize": len(predicates)})
     graph = context.state().graph
-    with contextlib.nullcontext() if graph is None else graph.control_dependencies([check]):
-        return nest.map_structure(
-            lambda leaf: leaf if graph is None else apply_op(REGISTRY["Identity"], (leaf,)), last(), expand_composites=True
-        )
+    if graph is None:
+        if not predicates[-1]:
+            values = ", ".join(str(bool(pred)) for pred in predicates)
+            message = f"Expected '{predicates[-1]}' to be true. Summarized data: {text.encode()}\n{values}"
+            raise InvalidArgumentError(None, None, message)
+        return last()
+    stacked = apply_op(REGISTRY["Pack"], (list(predicates),))
+    check = apply_op(REGISTRY["Assert"], (predicates[-1], [text, stacked]), {"summarize": len(predicates)})
+    with graph.control_dependencies([check]):
+        return nest.map_structure(lambda leaf: apply_op(REGISTRY["Identity"], (leaf,)), last(), expand_composites=True)
 
 
 @contextlib.contextmanager

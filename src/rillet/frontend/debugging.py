@@ -59,7 +59,9 @@ class _NumericsWatcher(_Watcher):
                 if isinstance(inner, Function):
                     _find_inside(inner, [value._array for value in operation.inputs])  # type: ignore[attr-defined]
                 inputs = [value for value in operation.inputs if isinstance(value, EagerTensor)]
-                raise _report(f'eagerly-executing op "{operation.type}"', place, len(operation.outputs), tensor._array, inputs)
+                raise _report(
+                    f'eagerly-executing op "{operation.type}"', place, len(operation.outputs), tensor._array, inputs
+                )
 
 
 def _find_inside(function: Function, arrays: list[Any]) -> None:
@@ -69,7 +71,9 @@ def _find_inside(function: Function, arrays: list[Any]) -> None:
     values = {id(tensor): array for tensor, array in zip(function.inputs, arrays, strict=True)}
     for operation in function.operations:
         single = Function("check", operation.inputs, operation.outputs, [operation])  # type: ignore[arg-type]
-        results = eager_context().engine.compile(single, eager_context())([values[id(tensor)] for tensor in operation.inputs])
+        results = eager_context().engine.compile(single, eager_context())(
+            [values[id(tensor)] for tensor in operation.inputs]
+        )
         for place, (tensor, array) in enumerate(zip(operation.outputs, results, strict=True)):
             if _is_bad(array):
                 name = f'graph op "{operation.type}"'
@@ -78,7 +82,13 @@ def _find_inside(function: Function, arrays: list[Any]) -> None:
 
 
 def _report(
-    what: str, place: int, count: int, array: Any, inputs: Any, where: str | None = None, operation: Operation | None = None
+    what: str,
+    place: int,
+    count: int,
+    array: Any,
+    inputs: Any,
+    where: str | None = None,
+    operation: Operation | None = None,
 ) -> InvalidArgumentError:
     value = np.asarray(array)
     lines = [f"\n\n!!! Detected Infinity or NaN in output {place} of {what} (# of outputs: {count}) !!!"]

@@ -135,7 +135,11 @@ def map_fn(
     signature = dtype if fn_output_signature is None else fn_output_signature
     with _scope(elems, (), name or "map"):
         rows = _Rows(elems)
-        outputs = _Outputs(nest.map_structure(lambda tensor: convert_to_tensor(tensor).dtype, elems) if signature is None else signature)
+        outputs = _Outputs(
+            nest.map_structure(lambda tensor: convert_to_tensor(tensor).dtype, elems)
+            if signature is None
+            else signature
+        )
         start = convert_to_tensor(0)
         arrays = outputs.arrays(rows.count, infer_shape)
 
@@ -177,7 +181,11 @@ def vectorized_map(fn: Callable[..., Any], elems: Any, fallback_to_while_loop: b
             results = [call(rows.at(index)) for index in range(rows.count)]
             return nest.map_structure(lambda *parts: apply_op(REGISTRY["Pack"], (list(parts),)), *results)
         signature = _traced_signature(graph, call, rows)
-        flat = map_fn(lambda row: nest.flatten(call(row)), several, fn_output_signature=[leaf.dtype for leaf in nest.flatten(signature)])
+        flat = map_fn(
+            lambda row: nest.flatten(call(row)),
+            several,
+            fn_output_signature=[leaf.dtype for leaf in nest.flatten(signature)],
+        )
         return nest.pack_sequence_as(signature, flat)
 
 
@@ -218,14 +226,19 @@ def scan(
     with _scope(elems, initializer, name or "scan"):
         rows = _Rows(elems)
         last = rows.count - 1
-        first = (last if reverse else 0)
+        first = last if reverse else 0
         if initializer is None:
             structure, state, done = elems, nest.flatten(rows.at(first)), 1
         else:
             structure, done = initializer, 0
             state = [convert_to_tensor(leaf) for leaf in nest.flatten(initializer)]
         arrays = [
-            TensorArray(part.dtype.base_dtype, rows.count, infer_shape=infer_shape, element_shape=part.shape if infer_shape else None)
+            TensorArray(
+                part.dtype.base_dtype,
+                rows.count,
+                infer_shape=infer_shape,
+                element_shape=part.shape if infer_shape else None,
+            )
             for part in state
         ]
         if done:
@@ -279,7 +292,13 @@ def foldr(
 
 
 def _fold(
-    fn: Callable[..., Any], elems: Any, initializer: Any, parallel_iterations: int, back_prop: bool, name: str, reverse: bool
+    fn: Callable[..., Any],
+    elems: Any,
+    initializer: Any,
+    parallel_iterations: int,
+    back_prop: bool,
+    name: str,
+    reverse: bool,
 ) -> Any:
     _check(fn, elems)
     with _scope(elems, initializer, name):

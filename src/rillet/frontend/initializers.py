@@ -73,7 +73,9 @@ class Constant(Initializer):
         self.dtype = dtypes.as_dtype(dtype)
         self._verify_shape = verify_shape
 
-    def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None, verify_shape: bool | None = None) -> Any:
+    def __call__(
+        self, shape: Any, dtype: Any = None, partition_info: Any = None, verify_shape: bool | None = None
+    ) -> Any:
         wanted = dtype or self.dtype
         return constants.constant_v1(self.value, wanted, shape, verify_shape=bool(verify_shape or self._verify_shape))
 
@@ -99,7 +101,9 @@ class _Random(Initializer):
 class RandomUniform(_Random):
     """Uniform in [minval, maxval)."""
 
-    def __init__(self, minval: Any = 0.0, maxval: Any = None, seed: int | None = None, dtype: Any = dtypes.float32) -> None:
+    def __init__(
+        self, minval: Any = 0.0, maxval: Any = None, seed: int | None = None, dtype: Any = dtypes.float32
+    ) -> None:
         self.minval = minval
         self.maxval = maxval
         self.seed = seed
@@ -113,7 +117,9 @@ class RandomUniform(_Random):
 class RandomNormal(_Random):
     """Normal, with the given mean and standard deviation."""
 
-    def __init__(self, mean: Any = 0.0, stddev: Any = 1.0, seed: int | None = None, dtype: Any = dtypes.float32) -> None:
+    def __init__(
+        self, mean: Any = 0.0, stddev: Any = 1.0, seed: int | None = None, dtype: Any = dtypes.float32
+    ) -> None:
         self.mean = mean
         self.stddev = stddev
         self.seed = seed
@@ -127,7 +133,9 @@ class RandomNormal(_Random):
 class TruncatedNormal(_Random):
     """Normal; values more than two standard deviations from the mean are drawn again."""
 
-    def __init__(self, mean: Any = 0.0, stddev: Any = 1.0, seed: int | None = None, dtype: Any = dtypes.float32) -> None:
+    def __init__(
+        self, mean: Any = 0.0, stddev: Any = 1.0, seed: int | None = None, dtype: Any = dtypes.float32
+    ) -> None:
         self.mean = mean
         self.stddev = stddev
         self.seed = seed
@@ -171,7 +179,12 @@ class VarianceScaling(_Random):
     """
 
     def __init__(
-        self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed: int | None = None, dtype: Any = dtypes.float32
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+        dtype: Any = dtypes.float32,
     ) -> None:
         if scale <= 0.0:
             raise ValueError(f"Argument `scale` must be a positive float. Received: {scale}")
@@ -192,7 +205,9 @@ class VarianceScaling(_Random):
         variance = self.scale / max(1.0, n)
         if self.distribution in ("normal", "truncated_normal"):
             # 0.8796: the standard deviation of a unit normal truncated at +-2
-            return random_ops.truncated_normal(shape, 0.0, math.sqrt(variance) / 0.87962566103423978, wanted, seed=self.seed)
+            return random_ops.truncated_normal(
+                shape, 0.0, math.sqrt(variance) / 0.87962566103423978, wanted, seed=self.seed
+            )
         if self.distribution == "untruncated_normal":
             return random_ops.random_normal(shape, 0.0, math.sqrt(variance), wanted, seed=self.seed)
         limit = math.sqrt(3.0 * variance)
@@ -300,7 +315,11 @@ def xavier_initializer(uniform: bool = True, seed: int | None = None, dtype: Any
 
 @public(v1=["contrib.layers.variance_scaling_initializer"])
 def contrib_variance_scaling(
-    factor: float = 2.0, mode: str = "FAN_IN", uniform: bool = False, seed: int | None = None, dtype: Any = dtypes.float32
+    factor: float = 2.0,
+    mode: str = "FAN_IN",
+    uniform: bool = False,
+    seed: int | None = None,
+    dtype: Any = dtypes.float32,
 ) -> Any:
     """Variance factor / n. The normal form divides by the truncation only approximately (sqrt(1.3)), as it always did."""
     wanted = _floating(dtype)

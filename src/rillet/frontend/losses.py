@@ -167,7 +167,9 @@ def absolute_difference(
     reduction: str = Reduction.SUM_BY_NONZERO_WEIGHTS,
 ) -> Any:  # fmt: skip
     """|predictions - labels|; see compute_weighted_loss for the rest."""
-    with _loss(scope, "absolute_difference", predictions, labels, weights, labels=labels, predictions=predictions) as name:
+    with _loss(
+        scope, "absolute_difference", predictions, labels, weights, labels=labels, predictions=predictions
+    ) as name:
         predictions, labels = _alike(predictions, labels)
         losses = _call("Abs", _call("Sub", predictions, labels))
         return compute_weighted_loss(losses, weights, name, loss_collection, reduction)
@@ -179,7 +181,9 @@ def mean_squared_error(
     reduction: str = Reduction.SUM_BY_NONZERO_WEIGHTS,
 ) -> Any:  # fmt: skip
     """(predictions - labels)^2; see compute_weighted_loss for the rest."""
-    with _loss(scope, "mean_squared_error", predictions, labels, weights, labels=labels, predictions=predictions) as name:
+    with _loss(
+        scope, "mean_squared_error", predictions, labels, weights, labels=labels, predictions=predictions
+    ) as name:
         predictions, labels = _alike(predictions, labels)
         losses = _call("SquaredDifference", predictions, labels)
         return compute_weighted_loss(losses, weights, name, loss_collection, reduction)
@@ -197,9 +201,7 @@ def cosine_distance(
     values = (predictions, labels, weights)
     with _loss(scope, "cosine_distance_loss", *values, labels=labels, predictions=predictions) as name:
         predictions, labels = _alike(predictions, labels)
-        products = apply_op(
-            REGISTRY["Sum"], (_call("Mul", predictions, labels), [axis]), {"keep_dims": True}
-        )
+        products = apply_op(REGISTRY["Sum"], (_call("Mul", predictions, labels), [axis]), {"keep_dims": True})
         return compute_weighted_loss(1 - products, weights, name, loss_collection, reduction)
 
 
@@ -254,7 +256,9 @@ def sigmoid_cross_entropy(
 ) -> Any:  # fmt: skip
     """The cross entropy of independent classes; label_smoothing moves the labels towards 1/2."""
     values = (logits, multi_class_labels, weights)
-    with _loss(scope, "sigmoid_cross_entropy_loss", *values, multi_class_labels=multi_class_labels, logits=logits) as name:
+    with _loss(
+        scope, "sigmoid_cross_entropy_loss", *values, multi_class_labels=multi_class_labels, logits=logits
+    ) as name:
         logits = convert_to_tensor(logits)
         labels = cast(multi_class_labels, logits.dtype)
         logits.shape.assert_is_compatible_with(labels.shape)

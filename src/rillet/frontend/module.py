@@ -125,6 +125,6 @@ def _is_module(value: Any) -> bool:
 
 
 def snake_case(name: str) -> str:
-    """"MyHTTPServer" as "my_http_server"."""
+    """ "MyHTTPServer" as "my_http_server"."""
     name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()

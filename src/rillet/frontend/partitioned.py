@@ -21,7 +21,9 @@ def make_partitioned(
     makes one. ValueError when the partitioner divides more than one axis."""
     counts = [int(count) for count in partitioner(shape=shape, dtype=dtype)]
     if len(counts) != shape.rank or any(count < 1 for count in counts):
-        raise ValueError(f"Partitioner returned a partition list that does not match the Variable's rank: {counts} vs. {shape}")
+        raise ValueError(
+            f"Partitioner returned a partition list that does not match the Variable's rank: {counts} vs. {shape}"
+        )
     divided = [axis for axis, count in enumerate(counts) if count > 1]
     if len(divided) > 1:
         raise ValueError(f"Can only slice a variable along one dimension: shape: {shape}, partitioning: {counts}")
@@ -93,10 +95,14 @@ class PartitionedVariable:
         """Sets every part to its share of `value`."""
         return self._update("assign", value, read_value)
 
-    def assign_add(self, value: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True) -> Any:
+    def assign_add(
+        self, value: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True
+    ) -> Any:
         return self._update("assign_add", value, read_value)
 
-    def assign_sub(self, value: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True) -> Any:
+    def assign_sub(
+        self, value: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True
+    ) -> Any:
         return self._update("assign_sub", value, read_value)
 
     def _update(self, kind: str, value: Any, read_value: bool) -> list[Any]:
@@ -131,7 +137,9 @@ def variable_axis_size_partitioner(
     ValueError when max_shard_bytes or bytes_per_string_element is not positive.
     """
     if max_shard_bytes < 1 or bytes_per_string_element < 1:
-        raise ValueError(f"Both max_shard_bytes and bytes_per_string_element must be positive. Currently: {max_shard_bytes}")
+        raise ValueError(
+            f"Both max_shard_bytes and bytes_per_string_element must be positive. Currently: {max_shard_bytes}"
+        )
     if max_shards is not None and max_shards < 1:
         raise ValueError("max_shards must be positive.")
 

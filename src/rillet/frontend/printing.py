@@ -45,7 +45,9 @@ def print_v2(*inputs: Any, **kwargs: Any) -> Any:
     separator = "\n" if options["sep"] is None else str(options["sep"])
     text = _formatted(inputs, separator, options["summarize"], options["name"])
     end = "\n" if options["end"] is None else str(options["end"])
-    return apply_op(PRINT_V2, (text,), {"output_stream": _stream(options["output_stream"]), "end": end}, options["name"])
+    return apply_op(
+        PRINT_V2, (text,), {"output_stream": _stream(options["output_stream"]), "end": end}, options["name"]
+    )
 
 
 def _stream(stream: Any) -> str:
@@ -74,7 +76,11 @@ def _formatted(inputs: Any, separator: str, summarize: Any, name: str | None) ->
         mark = f"{{{mark}}}"
     tensors: list[Any] = []
     parts = [_part(value, mark, tensors) for value in inputs]
-    attrs = {"template": separator.join(parts), "placeholder": mark, "summarize": -1 if summarize is None else summarize}
+    attrs = {
+        "template": separator.join(parts),
+        "placeholder": mark,
+        "summarize": -1 if summarize is None else summarize,
+    }
     if not tensors:
         return convert_to_tensor(attrs["template"])
     return apply_op(REGISTRY["StringFormat"], (tensors,), attrs, name and f"{name}_format")

@@ -36,7 +36,9 @@ def _is_list(wanted: Any) -> bool:
 
 
 @public("py_function")
-def py_function(func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None, name: str | None = None) -> Any:
+def py_function(
+    func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None, name: str | None = None
+) -> Any:
     """Calls func(*inp) as Python, on concrete tensors, also where a graph runs. Gradients flow through it.
 
     func: takes tensors, returns a tensor or a list of them. Tout: the dtype (or TensorSpec) of the result, or a list.
@@ -53,7 +55,11 @@ def py_function(func: Callable[..., Any] | None = None, inp: Any = None, Tout: A
 
 @public("numpy_function")
 def numpy_function(
-    func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None, stateful: bool = True, name: str | None = None
+    func: Callable[..., Any] | None = None,
+    inp: Any = None,
+    Tout: Any = None,
+    stateful: bool = True,
+    name: str | None = None,
 ) -> Any:
     """Calls func(*inp) as Python, on NumPy arrays, also where a graph runs. No gradient flows through it.
 

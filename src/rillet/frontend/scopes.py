@@ -91,9 +91,7 @@ class NameScopeV1:
         if not (default_name is None or isinstance(default_name, str)):
             raise TypeError("`default_name` type is not a string. You likely meant to pass this as `values`.")
         if name is None and default_name is None and values is not None:
-            raise ValueError(
-                f"At least one of name ({name}) and default_name ({default_name}) must be provided."
-            )
+            raise ValueError(f"At least one of name ({name}) and default_name ({default_name}) must be provided.")
         self._name = default_name if name is None else name
         self._values = values
         self._blocks: list[contextlib.AbstractContextManager[str]] = []
@@ -168,5 +166,5 @@ def run_after(*values: Any) -> contextlib.AbstractContextManager[Any]:
     graph = context.state().graph
     if graph is None:
         return contextlib.nullcontext()
-    waiting = [getattr(value, "op", value) for value in values if isinstance(getattr(value, "graph", None), Graph)]
+    waiting = [value for value in values if isinstance(getattr(value, "graph", None), Graph)]
     return graph.control_dependencies(waiting)

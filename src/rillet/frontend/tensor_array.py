@@ -187,7 +187,9 @@ class TensorArray:
     def _check_place(self, index: Any, value: Any) -> None:
         if value.dtype is not self.dtype:
             raise InvalidArgumentError(
-                None, None, f"TensorArray dtype is {self.dtype.name} but Op is trying to write dtype {value.dtype.name} "
+                None,
+                None,
+                f"TensorArray dtype is {self.dtype.name} but Op is trying to write dtype {value.dtype.name} ",
             )
         place, size = int(index), self._flow._array.length
         if place < 0:

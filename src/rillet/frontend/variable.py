@@ -61,7 +61,9 @@ class VariableAggregation(enum.Enum):
     ONLY_FIRST_TOWER = 3
 
 
-VariableAggregationV2 = enum.Enum("VariableAggregationV2", {member.name: member.value for member in VariableAggregation})
+VariableAggregationV2 = enum.Enum(
+    "VariableAggregationV2", {member.name: member.value for member in VariableAggregation}
+)
 export(VariableSynchronization, "VariableSynchronization")
 export(VariableAggregation, v1=["VariableAggregation"])
 export(VariableAggregationV2, v2=["VariableAggregation"])
@@ -178,7 +180,9 @@ class Variable(SparseUpdates, metaclass=VariableType):
     _initial_value: Any = None
     _initializer: Any = None
 
-    def _create_eagerly(self, initial_value: Any, dtype: Any, name: str | None, validate_shape: bool, shape: Any) -> None:
+    def _create_eagerly(
+        self, initial_value: Any, dtype: Any, name: str | None, validate_shape: bool, shape: Any
+    ) -> None:
         label = (name or "Variable").rstrip("/")
         with use_eager_name_scope(label), context.use_graph(None):
             value = convert_to_tensor(initial_value() if callable(initial_value) else initial_value, dtype)
@@ -351,7 +355,9 @@ class Variable(SparseUpdates, metaclass=VariableType):
 
     def __hash__(self) -> int:
         if Equality.elementwise and not self._in_graph and context.executing_eagerly():
-            raise TypeError("Variable is unhashable. Instead, use variable.ref() as the key. (Variable: " + repr(self) + ")")
+            raise TypeError(
+                "Variable is unhashable. Instead, use variable.ref() as the key. (Variable: " + repr(self) + ")"
+            )
         return id(self)
 
     # ---- writing -----------------------------------------------------------------------------------------------
@@ -360,10 +366,14 @@ class Variable(SparseUpdates, metaclass=VariableType):
         """Sets the variable. Returns the variable (eagerly), or the operation's result to run in a session."""
         return self._update("assign", value, name, read_value)
 
-    def assign_add(self, delta: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True) -> Any:
+    def assign_add(
+        self, delta: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True
+    ) -> Any:
         return self._update("assign_add", delta, name, read_value)
 
-    def assign_sub(self, delta: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True) -> Any:
+    def assign_sub(
+        self, delta: Any, use_locking: bool = False, name: str | None = None, read_value: bool = True
+    ) -> Any:
         return self._update("assign_sub", delta, name, read_value)
 
     def _update(self, kind: str, value: Any, name: str | None, read_value: bool) -> Any:
@@ -621,9 +631,7 @@ class ReferenceVariable(Variable):
             self._shape = _declared_shape(value.shape, shape) if validate_shape else UNKNOWN
             if validate_shape and not self._shape.is_fully_defined():
                 raise ValueError(f"initial_value must have a shape specified: {value}")
-            source = graph.create_operation(
-                REGISTRY["VariableV2"], (), self._attributes(graph, ""), scope
-            ).outputs[0]
+            source = graph.create_operation(REGISTRY["VariableV2"], (), self._attributes(graph, ""), scope).outputs[0]
             self._source = source
             self._name = source.name
             attrs = {"validate_shape": validate_shape}

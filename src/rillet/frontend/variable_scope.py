@@ -320,7 +320,9 @@ def _checked(variable: Any, name: str, shape: TensorShape | None, dtype: dtypes.
     return variable
 
 
-def _make(name: str, shape: TensorShape | None, dtype: dtypes.DType, initializer: Any, regularizer: Any, **options: Any) -> Any:
+def _make(
+    name: str, shape: TensorShape | None, dtype: dtypes.DType, initializer: Any, regularizer: Any, **options: Any
+) -> Any:
     if initializer is None or callable(initializer):
         start = _initial_value(name, initializer, shape, dtype)
     else:
@@ -476,7 +478,9 @@ class variable_scope:  # noqa: N801 - TensorFlow's name
         """Yields the scope's original_name_scope."""
         entered = self._target.original_name_scope if isinstance(self._target, VariableScope) else None
         if not self._auxiliary:
-            here = eager_name_scope() if graph is None else graph.get_name_scope() + "/" if graph.get_name_scope() else ""
+            here = (
+                eager_name_scope() if graph is None else graph.get_name_scope() + "/" if graph.get_name_scope() else ""
+            )
             yield here if entered is None else entered
         elif not part:
             yield "" if entered is None else entered
@@ -516,6 +520,8 @@ def no_regularizer(_: Any) -> None:
 
 
 @public(v1=["variable_op_scope"])
-def variable_op_scope(values: Any, name_or_scope: Any, default_name: str | None = None, **options: Any) -> variable_scope:
+def variable_op_scope(
+    values: Any, name_or_scope: Any, default_name: str | None = None, **options: Any
+) -> variable_scope:
     """As variable_scope, with its first arguments in an older order."""
     return variable_scope(name_or_scope, default_name, values, **options)

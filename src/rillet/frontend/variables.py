@@ -200,9 +200,9 @@ def count_up_to(ref: Any, limit: int, name: str | None = None) -> Any:
 
 
 @public(v1=["batch_scatter_update"])
-def batch_scatter_update(ref: Any, indices: Any, updates: Any, use_locking: bool = True, name: str | None = None) -> Any:
+def batch_scatter_update(
+    ref: Any, indices: Any, updates: Any, use_locking: bool = True, name: str | None = None
+) -> Any:
     """Sets rows of each of a batch: ref[b..., indices[b..., i]] = updates[b..., i]."""
     coordinates = batch_coordinates(convert_to_tensor(indices))
     return ref.scatter_nd_update(coordinates, updates, name)
-
-

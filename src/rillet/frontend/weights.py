@@ -57,7 +57,9 @@ def _checked_when_run(weights: Any, sizes: Any, weights_rank: Any, value_sizes: 
     is_scalar = apply_op(REGISTRY["Equal"], (weights_rank, 0), name="is_scalar")
     same_rank = apply_op(REGISTRY["Equal"], (weights_rank, values_rank), name="is_same_rank")
     together = apply_op(REGISTRY["BroadcastArgs"], (sizes, value_sizes))
-    limit = apply_op(REGISTRY["Minimum"], (apply_op(REGISTRY["Size"], (together,)), apply_op(REGISTRY["Size"], (value_sizes,))))
+    limit = apply_op(
+        REGISTRY["Minimum"], (apply_op(REGISTRY["Size"], (together,)), apply_op(REGISTRY["Size"], (value_sizes,)))
+    )
     equal = apply_op(REGISTRY["Equal"], (together[:limit], value_sizes[:limit]))
     fits = apply_op(REGISTRY["LogicalAnd"], (same_rank, apply_op(REGISTRY["All"], (equal, [0]))))
     valid = apply_op(REGISTRY["LogicalOr"], (is_scalar, fits), name="is_valid_shape")

@@ -10,6 +10,7 @@ from rillet.core import context, convert, dtypes, opdef
 from rillet.core.buffers import aligned_copy
 from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
 from rillet.core.export import export, public
+from rillet.core.function import FuncGraph
 from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import TensorShape
@@ -134,11 +135,15 @@ def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Any:
 
     dtype: of the fed value. shape: None takes any shape; a None entry takes any size.
     """
-    graph = context.get_default_graph()
+    graph = outer = context.get_default_graph()
+    while isinstance(outer, FuncGraph):  # in a branch or loop of TensorFlow 1 it belongs to the graph around that
+        if outer.keeps_effects or outer.outer_graph is None:
+            raise RuntimeError("tf.placeholder() is not compatible with tf.function: pass the value as an argument.")
+        outer = outer.outer_graph
     attrs = {"dtype": dtypes.as_dtype(dtype), "shape": TensorShape(shape)}
-    if graph.building_function:
-        raise RuntimeError("tf.placeholder() is not compatible with tf.function: pass the value as an argument.")
-    return graph.create_operation(opdef.REGISTRY["Placeholder"], (), attrs, name).outputs[0]
+    with context.use_graph(outer):
+        result = outer.create_operation(opdef.REGISTRY["Placeholder"], (), attrs, name).outputs[0]
+    return graph.capture(result)
 
 
 define(
@@ -154,13 +159,7 @@ def placeholder_with_default(input: Any, shape: Any, name: str | None = None) ->
     """A tensor that passes `input` on when no value is fed. `shape` may be less specific than the input's."""
     graph = context.get_default_graph()
     with context.use_graph(graph):
-        value = convert_to_tensor(input)
-        return apply_op(
-            opdef.REGISTRY["PlaceholderWithDefault"],
-            (value,),
-            {"shape": TensorShape(shape), "dtype": value.dtype},
-            name,
-        )
+        return apply_op(opdef.REGISTRY["PlaceholderWithDefault"], (input,), {"shape": TensorShape(shape)}, name)
 
 
 def _refuse_gradient(op: Operation, dy: Any) -> Any:

@@ -58,7 +58,10 @@ def _branch_shapes(op: Operation) -> list[TensorShape]:
 
 
 _BRANCH_TYPES = "Tin: list(type), Tout: list(type), output_shapes: list(shape) = []"
-_IF = ("cond: Tcond, input: Ref(Tin...) -> output: Tout...", f"Tcond: type, {_BRANCH_TYPES}, then_branch: func, else_branch: func")
+_IF = (
+    "cond: Tcond, input: Ref(Tin...) -> output: Tout...",
+    f"Tcond: type, {_BRANCH_TYPES}, then_branch: func, else_branch: func",
+)
 _CASE = ("branch_index: int32, input: Ref(Tin...) -> output: Tout...", f"{_BRANCH_TYPES}, branches: list(func)")
 IF = define("If", *_IF, reference=_if, shape=_branch_shapes, is_stateful=True)
 STATELESS_IF = define("StatelessIf", *_IF, reference=_if, shape=_branch_shapes)

@@ -258,8 +258,8 @@ def reduction(
     names: Sequence[str] = (),
     doc: str = "",
 ) -> Callable[..., Any]:
-    """An op that folds axes away, and its public functions: `names` in both namespaces, where TensorFlow 1's also
-    takes the older argument names. `kernel(array, axes, keep_dims)` gets each axis once, non-negative, in order."""
+    """An op that folds axes away, and its public function. `kernel(array, axes, keep_dims)` gets each axis once, not
+    negative, in order."""
 
     def reference(array: Any, axes: Any, *, keep_dims: bool) -> Any:
         wanted = axes_tuple(axes, array.ndim)
@@ -279,19 +279,7 @@ def reduction(
         gradient=gradient,
     )
 
-    def function(input_tensor: Any, axis: Any = None, keepdims: bool | None = False, name: str | None = None) -> Any:
-        return reduce(definition, input_tensor, axis, keepdims, name)
-
-    function_v1 = v1_reduction(function)
-    doc = doc or f"{op_type} over `axis` (None: all axes) of `input_tensor`."
-    _finish(function_v1, op_type, (), names, (), doc)
-    return _finish(function, op_type, (), (), names, doc)
-
-
-def v1_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A reduction with TensorFlow 1's arguments: reduction_indices is axis, keep_dims is keepdims."""
-
-    def function_v1(
+    def function(
         input_tensor: Any,
         axis: Any = None,
         keepdims: bool | None = None,
@@ -299,10 +287,22 @@ def v1_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
         reduction_indices: Any = None,
         keep_dims: bool | None = None,
     ) -> Any:
-        axis = renamed("axis", axis, "reduction_indices", reduction_indices)
-        return function(input_tensor, axis, bool(renamed("keepdims", keepdims, "keep_dims", keep_dims)), name)
+        if reduction_indices is not None or keep_dims is not None:
+            axis, keepdims = old_reduction_arguments(axis, keepdims, reduction_indices, keep_dims)
+        return reduce(definition, input_tensor, axis, keepdims, name)
 
-    return function_v1
+    doc = doc or f"{op_type} over `axis` (None: all axes)."
+    return _finish(function, op_type, names, (), (), doc)
+
+
+def old_reduction_arguments(
+    axis: Any, keepdims: bool | None, reduction_indices: Any, keep_dims: bool | None
+) -> tuple[Any, bool | None]:
+    """`axis` and `keepdims`, for which TensorFlow 1 also had other names. ValueError when both are given."""
+    return (
+        renamed("axis", axis, "reduction_indices", reduction_indices),
+        renamed("keepdims", keepdims, "keep_dims", keep_dims),
+    )
 
 
 def reduce(definition: OpDef, value: Any, axis: Any, keepdims: bool | None, name: str | None) -> Any:

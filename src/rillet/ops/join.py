@@ -290,10 +290,15 @@ def _parallel_shape(op: Operation) -> TensorShape:
     return shape
 
 
+def _parallel_gradient(op: Operation, dy: Any) -> list[Any]:
+    return split(dy, op.attrs["N"])
+
+
 PARALLEL_CONCAT = define(
     "ParallelConcat", "values: N*T -> output: T", "N: int, T: type, shape: shape",
     reference=lambda *values: np.concatenate(values),
     shape=_parallel_shape,
+    gradient=_parallel_gradient,
 )  # fmt: skip
 
 # ---- unstack --------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from rillet.core.shapes import TensorShape, broadcast_static_shape
 from rillet.core.static import constant_value
 from rillet.ops.cast import cast
 from rillet.ops.creation import eye, zeros
+from rillet.ops.elementwise import abs as absolute
 from rillet.ops.elementwise import conj, log
 from rillet.ops.linalg import (
     adjoint,
@@ -37,10 +38,6 @@ from rillet.ops.matrices import eigvalsh, svd
 from rillet.ops.reduce import reduce_max, reduce_min, reduce_prod, reduce_sum
 from rillet.ops.shape import reshape, shape
 from rillet.ops.tridiagonal import tridiagonal_matmul, tridiagonal_solve
-
-
-def _magnitude(x: Any) -> Any:
-    return apply_op(REGISTRY["ComplexAbs" if x.dtype.is_complex else "Abs"], (x,))
 
 
 @public("linalg.LinearOperator")
@@ -351,7 +348,7 @@ class LinearOperatorDiag(_Hinted):
         return reduce_prod(self.diag, -1)
 
     def _log_abs_determinant(self) -> Any:
-        return cast(reduce_sum(log(_magnitude(self.diag)), -1), self.dtype)
+        return cast(reduce_sum(log(absolute(self.diag)), -1), self.dtype)
 
     def _inverse(self) -> LinearOperator:
         return LinearOperatorDiag(1 / self.diag, is_non_singular=True, is_positive_definite=self.is_positive_definite)
@@ -360,7 +357,7 @@ class LinearOperatorDiag(_Hinted):
         return self.diag
 
     def cond(self, name: str = "cond") -> Any:
-        size = _magnitude(self.diag)
+        size = absolute(self.diag)
         return reduce_max(size, -1) / reduce_min(size, -1)
 
 
@@ -470,7 +467,7 @@ class LinearOperatorLowerTriangular(_Hinted):
         return reduce_prod(self._diagonal(), -1)
 
     def _log_abs_determinant(self) -> Any:
-        return cast(reduce_sum(log(_magnitude(self._diagonal())), -1), self.dtype)
+        return cast(reduce_sum(log(absolute(self._diagonal())), -1), self.dtype)
 
     def eigvals(self, name: str = "eigvals") -> Any:
         return self._diagonal()
@@ -645,7 +642,7 @@ class LinearOperatorCirculant(_Hinted):
         return cast(reduce_prod(self.spectrum, -1), self.dtype)
 
     def _log_abs_determinant(self) -> Any:
-        return cast(reduce_sum(log(_magnitude(self.spectrum)), -1), self.dtype)
+        return cast(reduce_sum(log(absolute(self.spectrum)), -1), self.dtype)
 
 
 def _transposed(x: Any) -> Any:
@@ -672,7 +669,9 @@ class LinearOperatorLowRankUpdate(_Hinted):
         self.base_operator = base_operator
         self.u = convert_to_tensor(u, name="u")
         self.v = self.u if v is None else convert_to_tensor(v, None, "v", self.u.dtype)
-        self.diag_update = None if diag_update is None else convert_to_tensor(diag_update, None, "diag_update", self.u.dtype)
+        self.diag_update = (
+            None if diag_update is None else convert_to_tensor(diag_update, None, "diag_update", self.u.dtype)
+        )
         if v is None and diag_update is None and base_operator.is_self_adjoint:
             is_self_adjoint = True
             is_positive_definite = base_operator.is_positive_definite or is_positive_definite

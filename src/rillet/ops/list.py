@@ -25,18 +25,19 @@ from rillet.ops.families import scalar_shape
 # ---- the value ------------------------------------------------------------------------------------------------------
 
 _MISSING = object()
+_CLOSE_BY = 4
 _LOCK = threading.RLock()
 
 
 class TensorList:
     """An immutable list of arrays of one dtype; entries that were never set read as zeros.
 
-    The newest version of a list owns the entries. An older one knows its successor and how to undo the step to it, so
-    that setting, appending and removing take constant time when, as in loops, nobody looks at older versions again;
-    an older version that is read makes itself a copy.
+    All versions of a list share one table of entries, which one of them owns, at first the newest. Every other version
+    knows a neighbour and how its entries differ from the neighbour's. So setting, appending and removing take constant
+    time where, as in loops, nobody looks at versions from long ago; such a version makes itself a copy when it is read.
     """
 
-    __slots__ = ("_entries", "_newer", "_undo", "dtype", "element_shape", "length", "limit")
+    __slots__ = ("_changes", "_entries", "_neighbour", "dtype", "element_shape", "length", "limit")
 
     def __init__(self, dtype: DType, element_shape: TensorShape, length: int, entries: dict[int, Any], limit: int = -1):
         self.dtype = dtype
@@ -44,8 +45,8 @@ class TensorList:
         self.length = length
         self.limit = limit
         self._entries: dict[int, Any] | None = entries
-        self._newer: TensorList | None = None
-        self._undo: dict[int, Any] = {}
+        self._neighbour: TensorList | None = None
+        self._changes: dict[int, Any] = {}
 
     @staticmethod
     def of(values: Sequence[Any], dtype: DType, element_shape: TensorShape = UNKNOWN) -> TensorList:
@@ -56,30 +57,49 @@ class TensorList:
         """The entries that were set, by position."""
         with _LOCK:
             if self._entries is None:
-                self._entries = self._recovered()
-                self._newer = None
+                self._recover()
+            assert self._entries is not None
             return self._entries
 
-    def _recovered(self) -> dict[int, Any]:
-        steps: list[TensorList] = []
+    def _recover(self) -> None:
+        """Gets this version its entries: takes over the table from a version close by, or copies it."""
+        path: list[TensorList] = []
         version = self
         while version._entries is None:
-            steps.append(version)
-            assert version._newer is not None
-            version = version._newer
-        entries = dict(version._entries)
-        for step in reversed(steps):
-            _apply(entries, step._undo)
-        return entries
+            path.append(version)
+            assert version._neighbour is not None
+            version = version._neighbour
+        if len(path) > _CLOSE_BY:
+            entries = dict(version._entries)
+            for step in reversed(path):
+                _apply(entries, step._changes)
+            self._own(entries)
+            return
+        for step in reversed(path):
+            assert version._entries is not None
+            step._take_from(version)
+            version = step
+
+    def _own(self, entries: dict[int, Any]) -> None:
+        self._entries, self._neighbour, self._changes = entries, None, {}
+
+    def _take_from(self, owner: TensorList) -> None:
+        """Makes this version, a neighbour of the owner, the owner."""
+        entries = owner._entries
+        assert entries is not None
+        owner._changes = {place: entries.get(place, _MISSING) for place in self._changes}
+        owner._entries, owner._neighbour = None, self
+        _apply(entries, self._changes)
+        self._own(entries)
 
     def changed(self, changes: dict[int, Any], length: int) -> TensorList:
         """A list with other entries in some places (_MISSING: none) and another length."""
         with _LOCK:
             entries = self.entries
-            undo = {place: entries.get(place, _MISSING) for place in changes}
-            _apply(entries, changes)
-            result = TensorList(self.dtype, self.element_shape, length, entries, self.limit)
-            self._entries, self._newer, self._undo = None, result, undo
+            result = TensorList(self.dtype, self.element_shape, length, {}, self.limit)
+            result._entries, result._neighbour, result._changes = None, self, changes
+            result._take_from(self)
+        assert result._entries is entries
         return result
 
     def with_item(self, place: int, value: Any) -> TensorList:
@@ -120,10 +140,10 @@ class TensorList:
                 f"Trying to add two lists of tensors with different lengths. One is {self.length} and the other is {other.length}"
             )
         larger, smaller = (self, other) if len(self.entries) >= len(other.entries) else (other, self)
+        added = dict(smaller.entries)  # a copy: both may be versions of one list, which share a table
         known = larger.entries
-        sums = {place: known[place] + value if place in known else value for place, value in smaller.entries.items()}
-        return larger.changed(sums, self.length) if larger is not smaller else TensorList(
-            self.dtype, self.element_shape, self.length, sums
+        return larger.changed(
+            {place: known[place] + value if place in known else value for place, value in added.items()}, self.length
         )
 
     def __repr__(self) -> str:
@@ -360,8 +380,8 @@ def _set_item(
 
 def _set_item_gradient(op: Operation, dlist: Any) -> list[Any]:
     _, index, item = op.inputs
-    before = set_item(dlist, index, _zeros_like(item), resize=op.attrs["resize_if_index_out_of_bounds"])
-    return [before, None, get_item(dlist, index, item.dtype.base_dtype, _shape(item))]
+    ditem = get_item(dlist, index, item.dtype.base_dtype, _shape(item))
+    return [set_item(dlist, index, _zeros_like(item), resize=op.attrs["resize_if_index_out_of_bounds"]), None, ditem]
 
 
 SET_ITEM = define(
@@ -440,7 +460,11 @@ def _all_items(values: TensorList, shape: TensorShape, task: str) -> list[Any]:
     if values.length and len(values.entries) == values.length:
         return [values.entries[place] for place in range(values.length)]
     if not values.entries and not shape.is_fully_defined():
-        what = "elements of an empty list with" if not values.length else "list which only contains uninitialized tensors and has a"
+        what = (
+            "elements of an empty list with"
+            if not values.length
+            else "list which only contains uninitialized tensors and has a"
+        )
         raise ValueError(f"Tried to {task} {what} non-fully-defined element_shape: {format_shape(shape.dimensions)}")
     filling = zeros(values.dtype, values.common_shape(shape)) if values.length else None
     return [values.entries.get(place, filling) for place in range(values.length)]
@@ -521,9 +545,7 @@ def gather(values: Any, indices: Any, dtype: DType, element_shape: Any, name: st
 def _scattered(values: TensorList, tensor: Any, indices: Any) -> TensorList:
     places = np.ravel(indices).tolist()
     if len(places) != len(tensor):
-        raise ValueError(
-            f"Expected len(indices) == tensor.shape[0], but saw: {len(places)} vs. {len(tensor)}"
-        )
+        raise ValueError(f"Expected len(indices) == tensor.shape[0], but saw: {len(places)} vs. {len(tensor)}")
     for place in places:
         if place < 0:
             raise ValueError("Indices in TensorListScatter must all be non-negative.")
@@ -563,8 +585,8 @@ SCATTER_V2 = define(
 
 def _scatter_into_gradient(op: Operation, dlist: Any) -> list[Any]:
     _, tensor, indices = op.inputs
-    before = scatter_into(dlist, _zeros_like(tensor), indices)
-    return [before, gather(dlist, indices, tensor.dtype.base_dtype, _rows_shape(tensor)), None]
+    dtensor = gather(dlist, indices, tensor.dtype.base_dtype, _rows_shape(tensor))
+    return [scatter_into(dlist, _zeros_like(tensor), indices), dtensor, None]
 
 
 SCATTER_INTO = define(
@@ -616,7 +638,9 @@ def _filled_shape(shape: TensorShape, place: int, leading: Any) -> TensorShape:
 
 
 def _concat_shape(op: Operation) -> list[TensorShape]:
-    declared = _item_shape(op, 1) if len(op.inputs) > 1 else list_spec(op.inputs[0]).merge_with(op.attrs["element_shape"])
+    declared = (
+        _item_shape(op, 1) if len(op.inputs) > 1 else list_spec(op.inputs[0]).merge_with(op.attrs["element_shape"])
+    )
     if declared.dimensions is None:
         return [UNKNOWN, TensorShape([None])]
     return [TensorShape([None, *declared.dimensions[1:]]), TensorShape([None])]

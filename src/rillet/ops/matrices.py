@@ -17,6 +17,7 @@ from rillet.errors import FailedPreconditionError, ShapeError, format_shape
 from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
 from rillet.ops.creation import eye
+from rillet.ops.elementwise import abs as absolute
 from rillet.ops.elementwise import conj, log
 from rillet.ops.linalg import (
     CHOLESKY,
@@ -61,7 +62,7 @@ def norm(
             return _squeezed(apply_op(REGISTRY["Sqrt"], (total,)), axis, keep, matrix_norm)
         if matrix_norm and ord == 2:
             return _spectral_norm(tensor, axis, keep)
-        size = apply_op(REGISTRY["ComplexAbs" if tensor.dtype.is_complex else "Abs"], (tensor,))
+        size = absolute(tensor)
         if matrix_norm:
             summed, largest = (axis[0], axis[1]) if ord == 1 else (axis[1], axis[0])
             result = reduce_max(reduce_sum(size, summed, keepdims=True), largest, keepdims=True)

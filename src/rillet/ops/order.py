@@ -48,12 +48,8 @@ def _top_k_kernel(value: Any, k: Any, *, index_type: DType) -> tuple[Any, Any]:
 
 
 def _top_k_shape(op: Operation) -> list[TensorShape]:
-    k = constant_value(op.inputs[1])
-    return _top_shapes(op, None if k is None else int(k))
-
-
-def _top_shapes(op: Operation, count: int | None) -> list[TensorShape]:
-    dimensions = op.inputs[0].shape.dimensions
+    dimensions, k = op.inputs[0].shape.dimensions, constant_value(op.inputs[1])
+    count = None if k is None else int(k)
     if dimensions is None:
         return [UNKNOWN, UNKNOWN]
     if not dimensions:
@@ -86,10 +82,6 @@ def _top_k_gradient(op: Operation, dy: Any, _: Any) -> list[Any]:
     return [reshape(flat, shape), zeros([], dtypes.int32)]
 
 
-def _top_k_gradient_of_one(op: Operation, dy: Any, unused: Any) -> list[Any]:
-    return _top_k_gradient(op, dy, unused)[:1]
-
-
 def _last_entry(vector: Any) -> Any:
     return gather(vector, size_of_tensor(vector) - 1)
 
@@ -98,13 +90,6 @@ define(
     "TopKV2", "input: T, k: Tk -> values: T, indices: index_type",
     "sorted: bool = True, T: real, Tk: {int16, int32, int64} = int32, index_type: {int16, int32, int64} = int32",
     reference=_top_k_kernel, shape=_top_k_shape, gradient=_top_k_gradient,
-)  # fmt: skip
-
-
-define(
-    "TopK", "input: T -> values: T, indices: int32", "k: int, sorted: bool = True, T: real",
-    reference=lambda value, *, k: _top_k_kernel(value, k, index_type=dtypes.int32),
-    shape=lambda op: _top_shapes(op, op.attrs["k"]), gradient=_top_k_gradient_of_one,
 )  # fmt: skip
 
 

@@ -72,9 +72,7 @@ class _Count:
     printed = 0
 
 
-def _print(
-    value: Any, *data: Any, message: str, first_n: int, summarize: int, context: Any, node: Any
-) -> Any:
+def _print(value: Any, *data: Any, message: str, first_n: int, summarize: int, context: Any, node: Any) -> Any:
     count: _Count = context.node_state(node, _Count)
     if first_n < 0 or count.printed < first_n:
         count.printed += 1

@@ -46,7 +46,9 @@ def function_of(token: str) -> Callable[..., Any]:
     """NotFoundError where the function is gone, as in another process."""
     holder = _HOLDERS.get(token)
     if holder is None:
-        raise errors.NotFoundError(None, None, f"the Python function {token!r} belongs to another program: it cannot be called")
+        raise errors.NotFoundError(
+            None, None, f"the Python function {token!r} belongs to another program: it cannot be called"
+        )
     return holder.function
 
 
@@ -79,7 +81,9 @@ def _call_on_arrays(*arrays: Any, token: str, Tout: Sequence[DType]) -> tuple[An
     values = list(returned) if isinstance(returned, (list, tuple)) else [] if returned is None else [returned]
     if len(values) != len(Tout):
         raise ValueError(f"{token} returns {len(values)} values, but expects to see {len(Tout)} values.")
-    return tuple(_returned(value, dtype, place, token) for place, (value, dtype) in enumerate(zip(values, Tout, strict=True)))
+    return tuple(
+        _returned(value, dtype, place, token) for place, (value, dtype) in enumerate(zip(values, Tout, strict=True))
+    )
 
 
 def _given(array: Any) -> Any:
@@ -94,7 +98,9 @@ def _returned(value: Any, dtype: DType, place: int, token: str) -> Any:
     if dtype is dtypes.string:
         return convert_to_tensor(array, dtypes.string)._array
     if array.dtype != dtype.numpy_dtype:
-        raise ValueError(f"{place}-th value returned by {token} is {_c_name(array.dtype)}, but expects {_c_name(dtype.numpy_dtype)}")
+        raise ValueError(
+            f"{place}-th value returned by {token} is {_c_name(array.dtype)}, but expects {_c_name(dtype.numpy_dtype)}"
+        )
     return array.copy()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def _spread(op: Operation, dy: Any) -> Any:
     """The gradient of a sum: that of the output, repeated along the axes. The nodes are those that TensorFlow makes."""
     x = op.inputs[0]
     if isinstance(x, EagerTensor) and isinstance(dy, EagerTensor):
-        return apply_op(REGISTRY["BroadcastTo"], (reshape(dy, kept_shape(op)), np.array(x._array.shape, np.int32)))
+        return _spread_now(op, dy, x._array.shape)
     if _is_full(op):
         dy = reshape(dy, [1] * x.shape.rank)
         known = np.array(x.shape.as_list(), np.int32) if x.shape.is_fully_defined() else None
@@ -153,6 +153,17 @@ def _spread(op: Operation, dy: Any) -> Any:
     sizes = np.array(x.shape.as_list(), np.int32)
     _note_reduced_shape(graph_for((x, dy)), sizes, kept)
     return apply_op(REGISTRY["Tile"], (reshape(dy, kept), sizes // np.maximum(kept, 1)))
+
+
+def _spread_now(op: Operation, dy: EagerTensor, sizes: tuple[int, ...]) -> Any:
+    axes = axes_tuple(op.inputs[1]._array, len(sizes))
+    if axes != tuple(range(len(axes))) and not op.attrs["keep_dims"]:  # axes in front come back by broadcasting
+        dy = reshape(dy, _concrete([1 if axis in axes else size for axis, size in enumerate(sizes)]))
+    return apply_op(REGISTRY["BroadcastTo"], (dy, _concrete(sizes)))
+
+
+def _concrete(sizes: Sequence[int]) -> EagerTensor:
+    return EagerTensor(np.array(sizes, np.int32), dtypes.int32)
 
 
 _NOTED: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()

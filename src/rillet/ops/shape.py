@@ -346,7 +346,7 @@ def expand_dims_v1(input: Any, axis: Any = None, name: str | None = None, dim: A
 def _squeezed_axes(dimensions: Any, axes: Any) -> list[int]:
     """The axes to remove, counted from the front. ShapeError for one that is not there or not of size 1."""
     rank = len(dimensions)
-    result = []
+    result: list[int] = []
     for axis in axes:
         if not -rank <= axis < rank:
             raise ShapeError(

@@ -47,9 +47,7 @@ def check_bounds(indices: Any, shape: Any) -> None:
     outside = np.flatnonzero(((indices < 0) | (indices >= shape)).any(axis=1))
     if outside.size:
         row = outside[0]
-        raise ValueError(
-            f"indices[{row}] = {listed(indices[row])} is out of bounds: need 0 <= index < {listed(shape)}"
-        )
+        raise ValueError(f"indices[{row}] = {listed(indices[row])} is out of bounds: need 0 <= index < {listed(shape)}")
 
 
 def check_order(indices: Any, shape: Any) -> None:
@@ -144,7 +142,9 @@ def _to_dense_kernel(indices: Any, shape: Any, values: Any, default: Any, *, val
 def _to_dense_shape(op: Operation) -> TensorShape:
     indices, shape = op.inputs[0].shape, op.inputs[1].shape
     if indices.rank is not None and indices.rank > 2:
-        raise ShapeError(f"Shape must be at most rank 2 but is rank {indices.rank}", marks={0: list(range(indices.rank))})
+        raise ShapeError(
+            f"Shape must be at most rank 2 but is rank {indices.rank}", marks={0: list(range(indices.rank))}
+        )
     if shape.rank not in (None, 1):
         raise ShapeError(f"Shape must be rank 1 but is rank {shape.rank}", marks={1: list(range(shape.rank or 0))})
     return constant_value_as_shape(op.inputs[1])
@@ -210,7 +210,9 @@ def _reshape_kernel(indices: Any, shape: Any, new_shape: Any) -> tuple[Any, Any]
     if open_axes.size:
         rest = int(np.prod(sizes[sizes != -1], dtype=np.int64))
         if rest <= 0:
-            raise ValueError("reshape cannot infer the missing input size for an empty tensor unless all specified input sizes are non-zero")
+            raise ValueError(
+                "reshape cannot infer the missing input size for an empty tensor unless all specified input sizes are non-zero"
+            )
         sizes[open_axes] = total // rest
         if total % rest:
             raise ValueError(
@@ -252,7 +254,9 @@ def _concat_kernel(*parts: Any, concat_dim: int, N: int) -> tuple[Any, Any, Any]
     result = np.array(shapes[0], np.int64)
     for position, (part, shape) in enumerate(zip(indices, shapes, strict=True)):
         if len(shape) != rank:
-            raise ValueError(f"Ranks of all input tensors must match: expected {rank} but got {len(shape)} at position {position}")
+            raise ValueError(
+                f"Ranks of all input tensors must match: expected {rank} but got {len(shape)} at position {position}"
+            )
         for other in range(rank):
             if other != axis and shape[other] != result[other]:
                 raise ValueError(
@@ -298,7 +302,9 @@ def _split_kernel(axis: Any, indices: Any, values: Any, shape: Any, *, num_split
         raise ValueError(f"Input split_dim should be between {-rank} and rank ({rank}), got {int(axis)}")
     size = int(shape[chosen])
     if not 1 <= num_split <= size:
-        raise ValueError(f"Input num_split should be between 1 and the splitting dimension size ({size}), got {num_split}")
+        raise ValueError(
+            f"Input num_split should be between 1 and the splitting dimension size ({size}), got {num_split}"
+        )
     longer, length = size % num_split, size // num_split
     start, parts = np.zeros(rank, np.int64), []
     for index in range(num_split):
@@ -326,7 +332,9 @@ SPARSE_SPLIT = define(
 
 def _slice_kernel(indices: Any, values: Any, shape: Any, start: Any, size: Any) -> tuple[Any, Any, Any]:
     if not len(shape) == len(start) == len(size):
-        raise ValueError(f"Expected start and size to be vectors of length {len(shape)}, not {len(start)} and {len(size)}")
+        raise ValueError(
+            f"Expected start and size to be vectors of length {len(shape)}, not {len(start)} and {len(size)}"
+        )
     if (size < 0).any():
         raise ValueError(f"Expected size to be non-negative, not {listed(size)}")
     extents = np.clip(np.minimum(size, shape - start), 0, None)

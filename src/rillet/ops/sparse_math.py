@@ -1,4 +1,4 @@
-"""Arithmetic on sparse tensors: sums, products with dense tensors, reductions, softmax, minima and maxima."""
+"""Arithmetic of sparse tensors: sums, products with dense tensors, reductions, softmax, element-wise extrema."""
 
 from __future__ import annotations
 
@@ -8,424 +8,442 @@ from typing import Any
 import numpy as np
 
 from rillet.core import dtypes
-from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.dispatch import apply_op
 from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
-from rillet.core.shapes import UNKNOWN, TensorShape
+from rillet.core.shapes import UNKNOWN, TensorShape, broadcast_static_shape
 from rillet.core.static import constant_value, constant_value_as_shape
+from rillet.errors import ShapeError
+from rillet.ops.arrange import matrix_transpose
 from rillet.ops.cast import cast
 from rillet.ops.elementwise import conj
-from rillet.ops.families import axes_tuple
-from rillet.ops.shape import shape_of
-from rillet.ops.sparse import flat_positions, places_in, rank_of, sparse_outputs, text, values_at
-
-# ---- sums -----------------------------------------------------------------------------------------------------------
-
-
-def _aligned(a_indices: Any, b_indices: Any) -> tuple[Any, Any, Any]:
-    """The indices that either operand has, in order, and where each has them (-1: it doesn't)."""
-    both = np.concatenate([a_indices, b_indices])
-    indices, numbers = np.unique(both, axis=0, return_inverse=True)
-    numbers = numbers.ravel()
-    first, second = numbers[: len(a_indices)], numbers[len(a_indices) :]
-    if len(np.unique(first)) < len(first) or len(np.unique(second)) < len(second):
-        return _aligned_repeats(a_indices, b_indices)
-    places = []
-    for part in (first, second):
-        place = np.full(len(indices), -1)
-        place[part] = np.arange(len(part))
-        places.append(place)
-    return indices, *places
+from rillet.ops.gather import gather, gather_nd
+from rillet.ops.precision import wide
+from rillet.ops.reduce import reduce_sum
+from rillet.ops.shape import reshape, shape_of, size_of_tensor
+from rillet.ops.sparse import (
+    SPARSE_RESHAPE,
+    SPARSE_SLICE_GRAD,
+    check_bounds,
+    check_same_shapes,
+    listed,
+    matches,
+    numbered,
+    places,
+    some_places,
+    sparse_result,
+    static_rank,
+)
 
 
-def _aligned_repeats(a_indices: Any, b_indices: Any) -> tuple[Any, Any, Any]:
-    """As _aligned, where an operand repeats an index: the first in one meets the first in the other, and so on."""
-    a, b = [tuple(index) for index in a_indices.tolist()], [tuple(index) for index in b_indices.tolist()]
-    pairs: list[tuple[int, int]] = []
-    i = j = 0
-    while i < len(a) or j < len(b):
-        if j == len(b) or (i < len(a) and a[i] < b[j]):
-            pairs.append((i, -1))
-            i += 1
-        elif i == len(a) or b[j] < a[i]:
-            pairs.append((-1, j))
-            j += 1
-        else:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-    in_a, in_b = np.array(pairs, np.int64).reshape(-1, 2).T
-    indices = np.array([b[j] if i < 0 else a[i] for i, j in pairs], np.int64).reshape(len(pairs), a_indices.shape[1])
-    return indices, in_a, in_b
+def _groups(ids: Any) -> tuple[Any, Any, Any]:
+    """For ids in any order: an order in which equal ones are together, where each group begins, and each group's id."""
+    order = np.argsort(ids, kind="stable")
+    in_groups = ids[order]
+    if not len(ids):
+        return order, order, in_groups
+    starts = np.flatnonzero(np.concatenate([[True], in_groups[1:] != in_groups[:-1]]))
+    return order, starts, in_groups[starts]
 
 
-def _check_alike(a_shape: Any, b_shape: Any) -> None:
-    if len(a_shape) != len(b_shape):
-        raise ValueError(f"Operands' should have the same ranks; got {text(a_shape)} and {text(b_shape)}")
-    for dimension, (left, right) in enumerate(zip(a_shape.tolist(), b_shape.tolist(), strict=True)):
-        if left != right:
-            raise ValueError(f"Operands' shapes do not match: got {left} and {right} for dimension {dimension}")
+def _reduced_groups(ufunc: np.ufunc, ids: Any, rows: Any) -> tuple[Any, Any]:
+    """The different ids, rising, and `ufunc` over the rows of each."""
+    order, starts, found = _groups(ids)
+    if not len(ids):
+        return found, rows
+    rows = wide(rows)
+    precise = np.float64 if ufunc is np.add and rows.dtype == np.float32 else rows.dtype
+    return found, ufunc.reduceat(rows[order], starts, 0, precise).astype(rows.dtype, copy=False)
 
 
-def _add_kernel(
-    a_indices: Any, a_values: Any, a_shape: Any, b_indices: Any, b_values: Any, b_shape: Any, thresh: Any
-) -> tuple[Any, Any, Any]:
-    _check_alike(a_shape, b_shape)
-    indices, in_a, in_b = _aligned(a_indices, b_indices)
-    values = values_at(a_values, in_a) + values_at(b_values, in_b)
-    kept = np.abs(values) >= thresh
+# ---- two sparse tensors ---------------------------------------------------------------------------------------------
+
+
+def _union(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel on the values at all places of two sparse tensors, zero where one has none: (places, values)."""
+
+    def combined(a: Any, a_values: Any, a_shape: Any, b: Any, b_values: Any, b_shape: Any) -> tuple[Any, Any]:
+        check_same_shapes(a_shape, b_shape)
+        both = np.concatenate([numbered(a, a_shape), numbered(b, a_shape)])
+        numbers, target = np.unique(both, return_inverse=True)
+        left, right = np.zeros((2, len(numbers)), a_values.dtype)
+        left[target[: len(a)]] = a_values
+        right[target[len(a) :]] = b_values
+        return places(numbers, a_shape), kernel(left, right)
+
+    return combined
+
+
+_sums = _union(np.add)
+
+
+def _add_kernel(a: Any, a_values: Any, a_shape: Any, b: Any, b_values: Any, b_shape: Any, threshold: Any) -> Any:
+    indices, values = _sums(a, a_values, a_shape, b, b_values, b_shape)
+    kept = np.abs(values) >= threshold
     return indices[kept], values[kept], a_shape
 
 
 def _add_gradient(op: Operation, _: Any, dy: Any, __: Any) -> list[Any]:
-    of_a, of_b = apply_op(REGISTRY["SparseAddGrad"], (dy, op.inputs[0], op.inputs[3], op.outputs[0]))
+    of_a, of_b = apply_op(SPARSE_ADD_GRAD, (dy, op.inputs[0], op.inputs[3], op.outputs[0]))
     return [None, of_a, None, None, of_b, None, None]
 
 
-def _add_grad_kernel(dy: Any, a_indices: Any, b_indices: Any, sum_indices: Any) -> tuple[Any, Any]:
-    return tuple(values_at(dy, places_in(sum_indices, indices)) for indices in (a_indices, b_indices))
-
-
-def _rows_of(tensor: Any) -> int | None:
-    return tensor.shape.as_list()[0] if tensor.shape.rank == 2 else None
-
-
-define(
+SPARSE_ADD = define(
     "SparseAdd",
     "a_indices: int64, a_values: T, a_shape: int64, b_indices: int64, b_values: T, b_shape: int64, thresh: Treal -> "
     "sum_indices: int64, sum_values: T, sum_shape: int64",
     "T: numeric, Treal: real",
-    reference=_add_kernel,
-    shape=lambda op: sparse_outputs(rank_of(op, 2)),
-    gradient=_add_gradient,
-)
-define(
+    reference=_add_kernel, shape=lambda op: sparse_result(op, 0, 2), gradient=_add_gradient,
+)  # fmt: skip
+
+
+def _picked(values: Any, found: Any) -> Any:
+    """values[found], zero where `found` is -1."""
+    if not len(values):
+        return np.zeros(len(found), values.dtype)
+    return np.where(found >= 0, values[found], values.dtype.type(0))
+
+
+def _add_grad_gradient(op: Operation, of_a: Any, of_b: Any) -> list[Any]:
+    _, a, b, total = op.inputs
+    start = apply_op(REGISTRY["Fill"], (shape_of(total)[1:], np.int64(0)))
+    parts = [apply_op(SPARSE_SLICE_GRAD, (dz, total, start, found)) for dz, found in ((of_a, a), (of_b, b))]
+    return [parts[0] + parts[1], None, None, None]
+
+
+SPARSE_ADD_GRAD = define(
     "SparseAddGrad",
     "backprop_val_grad: T, a_indices: int64, b_indices: int64, sum_indices: int64 -> a_val_grad: T, b_val_grad: T",
     "T: numeric",
-    reference=_add_grad_kernel,
-    shape=lambda op: [TensorShape([_rows_of(op.inputs[1])]), TensorShape([_rows_of(op.inputs[2])])],
-    gradient=NO_GRADIENT,
-)
+    reference=lambda dy, a, b, total: (_picked(dy, matches(a, total)), _picked(dy, matches(b, total))),
+    shape=lambda op: [_first_axis(op, 1), _first_axis(op, 2)],
+    gradient=_add_grad_gradient,
+)  # fmt: skip
 
 
-def _add_dense_kernel(indices: Any, values: Any, shape: Any, dense: Any) -> Any:
-    if len(shape) != np.ndim(dense):
-        raise ValueError(f"Two operands have different ranks; received: {len(shape)} and {np.ndim(dense)}")
-    for dimension, (left, right) in enumerate(zip(shape.tolist(), dense.shape, strict=True)):
-        if left != right:
-            raise ValueError(
-                f"Dimension {dimension} does not equal (no broadcasting is supported): sparse side {left} vs dense side {right}"
-            )
+def _first_axis(op: Operation, index: int) -> TensorShape:
+    known = op.inputs[index].shape.dimensions
+    return TensorShape([known[0] if known else None])
+
+
+for _name, _ufunc in (("Maximum", np.maximum), ("Minimum", np.minimum)):
+    define(
+        f"SparseSparse{_name}",
+        "a_indices: int64, a_values: T, a_shape: int64, b_indices: int64, b_values: T, b_shape: int64 -> "
+        "output_indices: int64, output_values: T", "T: real",
+        reference=_union(_ufunc), shape=lambda op: some_places(static_rank(op, 0, 2)), gradient=NO_GRADIENT,
+    )  # fmt: skip
+
+
+# ---- sparse and dense, element by element ---------------------------------------------------------------------------
+
+
+def _dense_add_kernel(indices: Any, values: Any, shape: Any, dense: Any) -> Any:
+    if listed(shape) != listed(np.shape(dense)):
+        raise ValueError(f"Dimensions of a and b must match: {listed(shape)} vs. {listed(np.shape(dense))}")
+    check_bounds(indices, shape)
     result = np.array(dense)
     np.add.at(result, tuple(indices.T), values)
     return result
 
 
-define(
-    "SparseTensorDenseAdd",
-    "a_indices: Tindices, a_values: T, a_shape: Tindices, b: T -> output: T",
+def _dense_add_shape(op: Operation) -> TensorShape:
+    static_rank(op, 0, 2)
+    known = constant_value_as_shape(op.inputs[2])
+    if not known.is_compatible_with(op.inputs[3].shape):
+        raise ShapeError(
+            f"Dimensions must be equal, but are {known} and {op.inputs[3].shape} for '{op.type}'",
+            f"Dimensions of a and b must match: {known} vs. {op.inputs[3].shape}",
+        )
+    return op.inputs[3].shape
+
+
+SPARSE_TENSOR_DENSE_ADD = define(
+    "SparseTensorDenseAdd", "a_indices: Tindices, a_values: T, a_shape: Tindices, b: T -> output: T",
     "T: numeric, Tindices: index",
-    reference=_add_dense_kernel,
-    shape=lambda op: op.inputs[3].shape,
-    gradient=lambda op, dy: [None, apply_op(REGISTRY["GatherNd"], (dy, op.inputs[0])), None, dy],
-)
+    reference=_dense_add_kernel, shape=_dense_add_shape,
+    gradient=lambda op, dy: [None, gather_nd(dy, op.inputs[0]), None, dy],
+)  # fmt: skip
 
 
-# ---- the product with a dense matrix --------------------------------------------------------------------------------
+def _with_dense(ufunc: np.ufunc) -> Callable[..., Any]:
+    def kernel(indices: Any, values: Any, shape: Any, dense: Any) -> Any:
+        sizes = tuple(int(size) for size in shape)
+        try:
+            spread = np.broadcast_to(dense, sizes)
+        except ValueError:
+            raise ValueError(
+                "SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: "
+                f"{listed(shape)} vs. {listed(np.shape(dense))}"
+            ) from None
+        check_bounds(indices, shape)
+        other = spread[tuple(indices.T)]
+        if ufunc is np.true_divide and values.dtype.kind in "iu":
+            if not np.all(other):
+                raise ValueError("Integer division by zero")
+            return np.trunc(values / other).astype(values.dtype)
+        return ufunc(values, other)
+
+    return kernel
+
+
+def _with_dense_shape(op: Operation) -> TensorShape:
+    static_rank(op, 0, 2)
+    sizes, dense = constant_value_as_shape(op.inputs[2]), op.inputs[3].shape
+    try:
+        fits = broadcast_static_shape(sizes, dense).is_compatible_with(sizes)
+    except ValueError:
+        fits = False
+    if not fits:
+        message = (
+            f"SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: {sizes} vs. {dense}"
+        )
+        raise ShapeError(message, message)
+    return _first_axis(op, 1)
+
+
+def _places_in_dense(op: Operation) -> Any:
+    """For each value the place of the dense element it meets: axes that were broadcast have index 0."""
+    indices, _, shape, dense = op.inputs
+    sizes = shape_of(dense, dtypes.int64)
+    count = size_of_tensor(sizes)
+    last = indices[:, size_of_tensor(shape) - count :]
+    return apply_op(REGISTRY["Minimum"], (last, sizes - 1))
+
+
+def _to_dense(op: Operation, places_: Any, values: Any) -> Any:
+    return apply_op(REGISTRY["ScatterNd"], (places_, values, shape_of(op.inputs[3], dtypes.int64)))
+
+
+def _add_dense_gradient(op: Operation, dz: Any) -> list[Any]:
+    return [None, dz, None, _to_dense(op, _places_in_dense(op), dz)]
+
+
+def _multiply_gradient(op: Operation, dz: Any) -> list[Any]:
+    where = _places_in_dense(op)
+    y = gather_nd(op.inputs[3], where)
+    return [None, dz * conj(y), None, _to_dense(op, where, dz * conj(op.inputs[1]))]
+
+
+def _divide_gradient(op: Operation, dz: Any) -> list[Any]:
+    where = _places_in_dense(op)
+    y = gather_nd(op.inputs[3], where)
+    of_dense = conj(-op.inputs[1] / (y * y))
+    return [None, dz / conj(y), None, _to_dense(op, where, dz * of_dense)]
+
+
+for _name, _ufunc, _rule in (
+    ("Add", np.add, _add_dense_gradient),
+    ("Mul", np.multiply, _multiply_gradient),
+    ("Div", np.true_divide, _divide_gradient),
+):
+    define(
+        f"SparseDenseCwise{_name}", "sp_indices: int64, sp_values: T, sp_shape: int64, dense: T -> output: T", "T: numeric",
+        reference=_with_dense(_ufunc), shape=_with_dense_shape, gradient=_rule,
+    )  # fmt: skip
+
+
+# ---- products -------------------------------------------------------------------------------------------------------
 
 
 def _matmul_kernel(indices: Any, values: Any, shape: Any, b: Any, *, adjoint_a: bool, adjoint_b: bool) -> Any:
-    rows, inner = shape[::-1] if adjoint_a else shape
-    b = np.conj(b.T) if adjoint_b else b
-    if inner != b.shape[0]:
+    if len(shape) != 2 or b.ndim != 2:
         raise ValueError(
-            f"Cannot multiply A and B because inner dimension does not match: {inner} vs. {b.shape[0]}.  Did you forget a "
-            f"transpose?  Dimensions of A: [{rows}, {inner}).  Dimensions of B: {text(b.shape)}"
+            f"Tensor 'a_shape' must have 2 elements and 'b' be a matrix, not {len(shape)} and rank {b.ndim}"
         )
-    row, column = (1, 0) if adjoint_a else (0, 1)
-    _check_column(indices, row, rows, "m")
-    _check_column(indices, column, inner, "k")
-    result = np.zeros((int(rows), b.shape[1]), values.dtype)
-    if len(indices):
-        weights = np.conj(values) if adjoint_a else values
-        np.add.at(result, indices[:, row], weights[:, None] * b[indices[:, column]])
+    rows, columns = indices.T
+    count, inner = int(shape[0]), int(shape[1])
+    if adjoint_a:
+        rows, columns, count, inner, values = columns, rows, inner, count, np.conj(values)
+    if adjoint_b:
+        b = np.conj(b.T)
+    if inner != len(b):
+        raise ValueError(
+            f"Cannot multiply A and B because inner dimension does not match: {inner} vs. {len(b)}.  Did you forget a "
+            f"transpose?  Dimensions of A: [{shape[0]}, {shape[1]}).  Dimensions of B: {listed(b.shape)}"
+        )
+    _check_factor(rows, count, "m", 0)
+    _check_factor(columns, inner, "k", 1)
+    result = np.zeros((count, b.shape[1]), wide(b).dtype)
+    found, sums = _reduced_groups(np.add, rows, wide(values)[:, None] * wide(b)[columns])
+    result[found] = sums
     return result
 
 
-def _check_column(indices: Any, column: int, limit: Any, label: str) -> None:
-    wrong = np.flatnonzero((indices[:, column] < 0) | (indices[:, column] >= limit))
-    if len(wrong):
-        value = indices[wrong[0], column]
-        raise ValueError(f"{label} ({value}) from index[{wrong[0]},{column}] out of bounds (>={limit})")
+def _check_factor(numbers: Any, limit: int, letter: str, axis: int) -> None:
+    outside = np.flatnonzero((numbers < 0) | (numbers >= limit))
+    if outside.size:
+        row = outside[0]
+        raise ValueError(f"{letter} ({numbers[row]}) from index[{row},{axis}] out of bounds (>={limit})")
 
 
 def _matmul_shape(op: Operation) -> TensorShape:
-    a, b = constant_value_as_shape(op.inputs[2]), op.inputs[3].shape
-    a = a.as_list() if a.rank == 2 else [None, None]
-    b = b.as_list() if b.rank == 2 else [None, None]
-    return TensorShape([a[1] if op.attrs["adjoint_a"] else a[0], b[0] if op.attrs["adjoint_b"] else b[1]])
+    if static_rank(op, 0, 2) not in (None, 2):
+        raise ShapeError("Dimension must be 2: the sparse tensor must be a matrix", marks={0: [1]})
+    if op.inputs[3].shape.rank not in (None, 2):
+        raise ShapeError(f"Shape must be rank 2 but is rank {op.inputs[3].shape.rank}", marks={3: [0]})
+    a = constant_value_as_shape(op.inputs[2]).dimensions or (None, None)
+    b = op.inputs[3].shape.dimensions or (None, None)
+    rows, inner = (a[1], a[0]) if op.attrs["adjoint_a"] else a
+    other, columns = (b[1], b[0]) if op.attrs["adjoint_b"] else b
+    if inner is not None and other is not None and inner != other:
+        raise ShapeError(
+            f"Dimensions must be equal, but are {inner} and {other} for '{op.type}'",
+            f"Cannot multiply A and B because inner dimension does not match: {inner} vs. {other}.  Did you forget a transpose?",
+        )
+    return TensorShape([rows, columns])
 
 
 def _matmul_gradient(op: Operation, dy: Any) -> list[Any]:
     indices, values, shape, b = op.inputs
     adjoint_a, adjoint_b = op.attrs["adjoint_a"], op.attrs["adjoint_b"]
-    of_b = apply_op(op.definition, (indices, values, shape, dy), {"adjoint_a": not adjoint_a, "adjoint_b": False})
-    if adjoint_b:
-        of_b = _adjoint(of_b)
+    of_b = apply_op(SPARSE_TENSOR_DENSE_MATMUL, (indices, values, shape, dy), {"adjoint_a": not adjoint_a})
     rows, columns = indices[:, 0], indices[:, 1]
     if adjoint_a:
         rows, columns = columns, rows
-    left = apply_op(REGISTRY["GatherV2"], (dy, rows, 0))
-    right = apply_op(REGISTRY["GatherV2"], (_adjoint(b) if adjoint_b else b, columns, 0))
-    of_values = apply_op(REGISTRY["Sum"], (left * conj(right), [-1]), {"keep_dims": False})
+    if adjoint_b:
+        b = matrix_transpose(b)
+        of_b = conj(matrix_transpose(of_b))
+    met = gather(b, columns)
+    products = gather(dy, rows) * (met if adjoint_b else conj(met))
+    of_values = reduce_sum(products, 1)
     return [None, conj(of_values) if adjoint_a else of_values, None, of_b]
 
 
-def _adjoint(matrix: Any) -> Any:
-    return conj(apply_op(REGISTRY["Transpose"], (matrix, [1, 0])))
-
-
-define(
-    "SparseTensorDenseMatMul",
-    "a_indices: Tindices, a_values: T, a_shape: int64, b: T -> product: T",
-    "T: type, Tindices: index = int64, adjoint_a: bool = False, adjoint_b: bool = False",
-    reference=_matmul_kernel,
-    shape=_matmul_shape,
-    gradient=_matmul_gradient,
-)
-
-
-# ---- element by element with a dense tensor -------------------------------------------------------------------------
-
-
-def _at_indices(indices: Any, shape: Any, dense: Any) -> Any:
-    """The elements of `dense`, broadcast to `shape`, at `indices`."""
-    try:
-        whole = np.broadcast_to(dense, tuple(shape.tolist()))
-    except ValueError:
-        raise ValueError(
-            "SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: "
-            f"{text(shape)} vs. {text(np.shape(dense))}"
-        ) from None
-    return whole[tuple(indices.T)]
-
-
-def _times_gradient(op: Operation, dy: Any) -> list[Any]:
-    there = _elements_at(op)
-    return [None, dy * there, None, _scatter_back(op, dy * op.inputs[1])]
-
-
-def _divided_gradient(op: Operation, dy: Any) -> list[Any]:
-    values, there = op.inputs[1], _elements_at(op)
-    return [None, dy / there, None, _scatter_back(op, -dy * values / (there * there))]
-
-
-def _elements_at(op: Operation) -> Any:
-    """What each sparse value was combined with."""
-    return apply_op(REGISTRY["GatherNd"], (op.inputs[3], _dense_indices(op)))
-
-
-def _scatter_back(op: Operation, gradient: Any) -> Any:
-    """The gradient of the dense operand: what flows to each of its elements, summed."""
-    sizes = cast(shape_of(op.inputs[3]), dtypes.int64)
-    return apply_op(REGISTRY["ScatterNd"], (_dense_indices(op), gradient, sizes))
-
-
-def _dense_indices(op: Operation) -> Any:
-    """The indices of the sparse operand as indices of the dense one: axes that it lacks or has size 1 on don't count."""
-    dense = op.inputs[3]
-    if dense.shape.rank is None or op.inputs[2].shape.rank != 1 or op.inputs[2].shape.as_list()[0] is None:
-        raise ValueError("the gradient of a product of a sparse and a dense tensor needs the ranks of both")
-    extra = op.inputs[2].shape.as_list()[0] - dense.shape.rank
-    limits = cast(shape_of(dense), dtypes.int64) - 1
-    return apply_op(REGISTRY["Minimum"], (op.inputs[0][:, extra:], limits))
-
-
-def _define_cwise(name: str, combine: Callable[..., Any], gradient: Any) -> None:
-    def kernel(indices: Any, values: Any, shape: Any, dense: Any) -> Any:
-        return combine(values, _at_indices(indices, shape, dense))
-
-    define(
-        f"SparseDenseCwise{name}",
-        "sp_indices: int64, sp_values: T, sp_shape: int64, dense: T -> output: T",
-        "T: numeric",
-        reference=kernel,
-        shape=lambda op: op.inputs[1].shape,
-        gradient=gradient,
-    )
-
-
-_define_cwise("Mul", np.multiply, _times_gradient)
-_define_cwise("Div", lambda x, y: x / y if x.dtype.kind in "fc" else (x / y).astype(x.dtype), _divided_gradient)
-_define_cwise("Add", np.add, lambda op, dy: [None, dy, None, _scatter_back(op, dy)])
+SPARSE_TENSOR_DENSE_MATMUL = define(
+    "SparseTensorDenseMatMul", "a_indices: Tindices, a_values: T, a_shape: int64, b: T -> product: T",
+    "T: numeric, Tindices: index = int64, adjoint_a: bool = False, adjoint_b: bool = False",
+    reference=_matmul_kernel, shape=_matmul_shape, gradient=_matmul_gradient,
+)  # fmt: skip
 
 
 # ---- reductions -----------------------------------------------------------------------------------------------------
 
 
-def _groups(indices: Any, shape: Any, axes: Any) -> tuple[list[int], Any, Any]:
-    """(axes kept, the group each value belongs to, as an index into the kept axes flattened; their shape)."""
-    rank = len(shape)
+def _reduced_axes(axes: Any, rank: int) -> list[int]:
+    result = []
     for axis in np.ravel(axes).tolist():
         if not -rank <= axis < rank:
             raise ValueError(f"Invalid reduction dimension {axis}, for input with {rank} dimensions.")
-    reduced = set(axes_tuple(axes, rank)) if np.size(axes) else set(range(rank))
-    kept = [axis for axis in range(rank) if axis not in reduced]
-    kept_shape = np.asarray(shape)[kept]
-    return kept, flat_positions(indices[:, kept], kept_shape), kept_shape
+        result.append(axis % rank)
+    return result
 
 
-def _reduced(fold: Any, start: Any, values: Any, groups: Any, size: int) -> tuple[Any, Any]:
-    """(the folded values of each group, which groups have any)."""
-    present = np.zeros(size, bool)
-    present[groups] = True
-    result = np.where(present, start, 0).astype(values.dtype)
-    fold.at(result, groups, values)
-    return result, present
+def _reduction(ufunc: np.ufunc) -> Callable[..., Any]:
+    """(places, values, shape) of a reduction; the places count all axes that stay, or are kept with size 1."""
+
+    def kernel(indices: Any, values: Any, shape: Any, axes: Any, *, keep_dims: bool) -> tuple[Any, Any, Any]:
+        rank = len(shape)
+        gone = _reduced_axes(axes, rank)
+        moved, sizes = np.array(indices, np.int64), np.array(shape, np.int64)
+        moved[:, gone], sizes[gone] = 0, 1
+        if not keep_dims:
+            rest = [axis for axis in range(rank) if axis not in gone]
+            moved, sizes = moved[:, rest], sizes[rest]
+        numbers, results = _reduced_groups(ufunc, numbered(moved, sizes), values)
+        return places(numbers, sizes), results, sizes
+
+    return kernel
 
 
-def _lowest(dtype: np.dtype[Any]) -> Any:
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+def _dense_reduction(ufunc: np.ufunc) -> Callable[..., Any]:
+    sparsely = _reduction(ufunc)
 
+    def kernel(indices: Any, values: Any, shape: Any, axes: Any, *, keep_dims: bool) -> Any:
+        found, results, sizes = sparsely(indices, values, shape, axes, keep_dims=keep_dims)
+        dense = np.zeros(sizes, results.dtype)
+        dense[tuple(found.T)] = results
+        return dense
 
-def _define_reduction(name: str, fold: Any, start: Callable[[Any], Any], gradient: Any) -> None:
-    def dense(indices: Any, values: Any, shape: Any, axes: Any, *, keep_dims: bool) -> Any:
-        kept, groups, kept_shape = _groups(indices, shape, axes)
-        result, _ = _reduced(fold, start(values.dtype), values, groups, int(np.prod(kept_shape)))
-        sizes = (
-            [int(size) if axis in kept else 1 for axis, size in enumerate(shape)] if keep_dims else kept_shape.tolist()
-        )
-        return result.reshape(sizes)
-
-    def sparse(indices: Any, values: Any, shape: Any, axes: Any, *, keep_dims: bool) -> tuple[Any, Any, Any]:
-        kept, groups, kept_shape = _groups(indices, shape, axes)
-        result, present = _reduced(fold, start(values.dtype), values, groups, int(np.prod(kept_shape)))
-        where = np.flatnonzero(present)
-        found = np.stack(np.unravel_index(where, tuple(kept_shape)), axis=1) if kept else np.zeros((len(where), 0))
-        if keep_dims:
-            wide = np.zeros((len(where), len(shape)), np.int64)
-            wide[:, kept] = found
-            sizes = np.ones(len(shape), np.int64)
-            sizes[kept] = kept_shape
-            return wide, result[where], sizes
-        return found.astype(np.int64), result[where], kept_shape.astype(np.int64)
-
-    inputs = "input_indices: int64, input_values: T, input_shape: int64, reduction_axes: int32"
-    attributes = f"keep_dims: bool = False, T: {'numeric' if name == 'Sum' else 'real'}"
-    define(
-        f"SparseReduce{name}", f"{inputs} -> output: T", attributes,
-        reference=dense, shape=_reduced_shape, gradient=gradient,
-    )  # fmt: skip
-    define(
-        f"SparseReduce{name}Sparse",
-        f"{inputs} -> output_indices: int64, output_values: T, output_shape: int64", attributes,
-        reference=sparse, shape=lambda op: [UNKNOWN] * 3, gradient=NO_GRADIENT,
-    )  # fmt: skip
+    return kernel
 
 
 def _reduced_shape(op: Operation) -> TensorShape:
-    shape, axes = constant_value_as_shape(op.inputs[2]), constant_value(op.inputs[3])
-    if shape.rank is None or axes is None:
+    sizes, axes = constant_value_as_shape(op.inputs[2]), constant_value(op.inputs[3])
+    if sizes.dimensions is None or axes is None:
         return UNKNOWN
-    reduced = axes_tuple(axes, shape.rank) if np.size(axes) else tuple(range(shape.rank))
+    try:
+        gone = _reduced_axes(axes, len(sizes.dimensions))
+    except ValueError as error:
+        raise ShapeError(str(error), str(error)) from None
     if op.attrs["keep_dims"]:
-        return TensorShape([1 if axis in reduced else size for axis, size in enumerate(shape.as_list())])
-    return TensorShape([size for axis, size in enumerate(shape.as_list()) if axis not in reduced])
+        return TensorShape([1 if axis in gone else size for axis, size in enumerate(sizes.dimensions)])
+    return TensorShape([size for axis, size in enumerate(sizes.dimensions) if axis not in gone])
 
 
-def _sum_gradient(op: Operation, dy: Any) -> list[Any]:
-    """Each value receives the gradient of the sum that it went into."""
+def _reduced_sparse_shapes(op: Operation) -> list[TensorShape]:
+    rank = _reduced_shape(op).rank
+    return [*some_places(rank), TensorShape([rank])]
+
+
+def _reduce_sum_gradient(op: Operation, dy: Any) -> list[Any]:
+    """Each value has the gradient at the place where it went: along the reduced axes that is index 0."""
     indices, _, shape, axes = op.inputs
-    sizes = apply_op(REGISTRY["Cast"], (shape,), {"DstT": dtypes.int32})
-    rank = apply_op(REGISTRY["Size"], (shape,))
-    places = apply_op(REGISTRY["FloorMod"], (apply_op(REGISTRY["Reshape"], (axes, [-1])) + rank, rank))
-    mask = apply_op(
-        REGISTRY["TensorScatterUpdate"], (sizes, apply_op(REGISTRY["ExpandDims"], (places, 1)), _ones(places))
-    )
-    kept = apply_op(REGISTRY["Reshape"], (dy, mask))
-    within = apply_op(REGISTRY["Minimum"], (indices, cast(mask - 1, dtypes.int64)))
-    return [None, apply_op(REGISTRY["GatherNd"], (kept, within)), None, None]
+    rank = size_of_tensor(shape)
+    axes = reshape(axes, [-1]) % rank
+    ones = apply_op(REGISTRY["OnesLike"], (axes,))
+    is_kept = apply_op(REGISTRY["Equal"], (apply_op(REGISTRY["UnsortedSegmentSum"], (ones, axes, rank)), np.int32(0)))
+    is_kept = cast(is_kept, dtypes.int64)
+    kept = reshape(dy, shape * is_kept + (1 - is_kept))
+    return [None, gather_nd(kept, indices * is_kept), None, None]
 
 
-def _ones(like: Any) -> Any:
-    return apply_op(REGISTRY["OnesLike"], (like,))
-
-
-_define_reduction("Sum", np.add, lambda dtype: 0, _sum_gradient)
-_define_reduction("Max", np.maximum, _lowest, NO_GRADIENT)
+_REDUCED = "input_indices: int64, input_values: T, input_shape: int64, reduction_axes: int32"
+for _name, _ufunc, _types, _rule in (
+    ("Sum", np.add, "numeric", _reduce_sum_gradient),
+    ("Max", np.maximum, "real", NO_GRADIENT),
+):
+    define(
+        f"SparseReduce{_name}", f"{_REDUCED} -> output: T", f"keep_dims: bool = False, T: {_types}",
+        reference=_dense_reduction(_ufunc), shape=_reduced_shape, gradient=_rule,
+    )  # fmt: skip
+    define(
+        f"SparseReduce{_name}Sparse", f"{_REDUCED} -> output_indices: int64, output_values: T, output_shape: int64",
+        f"keep_dims: bool = False, T: {_types}",
+        reference=_reduction(_ufunc), shape=_reduced_sparse_shapes, gradient=NO_GRADIENT,
+    )  # fmt: skip
 
 
 # ---- softmax --------------------------------------------------------------------------------------------------------
 
 
-def _rows(indices: Any, shape: Any) -> Any:
-    """A number for the row (all axes but the last) that each value stands in."""
-    return np.unique(flat_positions(indices[:, :-1], shape[:-1]), return_inverse=True)[1].ravel()
-
-
 def _softmax_kernel(indices: Any, values: Any, shape: Any) -> Any:
+    if len(shape) < 2:
+        raise ValueError(f"Input should have rank >= 2, got: {len(shape)}")
+    check_bounds(indices, shape)
+    rows = numbered(indices[:, :-1], shape[:-1])
+    order, starts, _ = _groups(rows)
     if not len(values):
         return values
-    rows = _rows(indices, shape)
-    highest = np.full(rows.max() + 1, -np.inf, values.dtype)
-    np.maximum.at(highest, rows, values)
-    exponentials = np.exp(values - highest[rows])
-    return exponentials / np.bincount(rows, exponentials)[rows].astype(values.dtype)
+    grouped = wide(values)[order]
+    lengths = np.diff(np.append(starts, len(order)))
+    shifted = np.exp(grouped - np.repeat(np.maximum.reduceat(grouped, starts), lengths))
+    result = np.empty_like(shifted)
+    result[order] = shifted / np.repeat(np.add.reduceat(shifted, starts), lengths)
+    return result
 
 
 def _softmax_gradient(op: Operation, dy: Any) -> list[Any]:
     indices, _, shape = op.inputs
     y = op.outputs[0]
-    total = apply_op(REGISTRY["SparseReduceSum"], (indices, y * dy, shape, [-1]), {"keep_dims": True})
-    ones = convert_to_tensor(1, dtypes.int64)
-    last = apply_op(REGISTRY["ZerosLike"], (indices[:, -1:],)) * ones
-    there = apply_op(REGISTRY["GatherNd"], (total, apply_op(REGISTRY["ConcatV2"], ([indices[:, :-1], last], 1))))
-    return [None, (dy - there) * y, None]
+    matrix = apply_op(REGISTRY["ConcatV2"], ([np.array([-1], np.int64), shape[-1:]], 0))
+    rows = apply_op(SPARSE_RESHAPE, (indices, shape, matrix))[0][:, 0]
+    distinct, group = apply_op(REGISTRY["Unique"], (rows,))
+    products = dy * y
+    sums = apply_op(REGISTRY["UnsortedSegmentSum"], (products, group, size_of_tensor(distinct)))
+    return [None, products - gather(sums, group) * y, None]
 
 
-define(
-    "SparseSoftmax",
-    "sp_indices: int64, sp_values: T, sp_shape: int64 -> output: T",
-    "T: floating",
-    reference=_softmax_kernel,
-    shape=lambda op: op.inputs[1].shape,
-    gradient=_softmax_gradient,
-)
+def _softmax_shape(op: Operation) -> TensorShape:
+    rank = static_rank(op, 0, 2)
+    if rank is not None and rank < 2:
+        raise ShapeError(
+            f"Shape must be at least rank 2 but is rank {rank}", f"Input should have rank >= 2, got: {rank}"
+        )
+    return op.inputs[1].shape
 
 
-# ---- minimum and maximum of two sparse tensors ----------------------------------------------------------------------
-
-
-def _define_extremum(name: str, choose: Callable[..., Any]) -> None:
-    def kernel(
-        a_indices: Any, a_values: Any, a_shape: Any, b_indices: Any, b_values: Any, b_shape: Any
-    ) -> tuple[Any, Any]:
-        _check_alike(a_shape, b_shape)
-        indices, in_a, in_b = _aligned(a_indices, b_indices)
-        return indices, choose(values_at(a_values, in_a), values_at(b_values, in_b))
-
-    define(
-        f"SparseSparse{name}",
-        "a_indices: int64, a_values: T, a_shape: int64, b_indices: int64, b_values: T, b_shape: int64 -> "
-        "output_indices: int64, output_values: T",
-        "T: numeric",
-        reference=kernel,
-        shape=lambda op: [TensorShape([None, None]), TensorShape([None])],
-        gradient=_extremum_gradient,
-    )
-
-
-def _extremum_gradient(op: Operation, _: Any, dy: Any) -> list[Any]:
-    """As TensorFlow's: each value that is in the result receives the gradient there (both, where they are equal)."""
-    gradients = []
-    for start in (0, 3):
-        indices, values = op.inputs[start], op.inputs[start + 1]
-        chosen = apply_op(REGISTRY["SparseAddGrad"], (op.outputs[1], indices, indices, op.outputs[0])).a_val_grad
-        flowing = apply_op(REGISTRY["SparseAddGrad"], (dy, indices, indices, op.outputs[0])).a_val_grad
-        won = cast(apply_op(REGISTRY["Equal"], (chosen, values)), dy.dtype)
-        gradients.append(flowing * won)
-    return [None, gradients[0], None, None, gradients[1], None]
-
-
-_define_extremum("Maximum", np.maximum)
-_define_extremum("Minimum", np.minimum)
+SPARSE_SOFTMAX = define(
+    "SparseSoftmax", "sp_indices: int64, sp_values: T, sp_shape: int64 -> output: T", "T: floating",
+    reference=_softmax_kernel, shape=_softmax_shape, gradient=_softmax_gradient,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Reductions made of several ops: log-sum-exp, variance, counts, normalised vectors, confusion matrices."""
+"""Reductions made of several ops: log-sum-exp, variance, counts, normalised vectors."""
 
 from __future__ import annotations
 
@@ -6,22 +6,30 @@ from typing import Any
 
 from rillet.core import dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.export import export, public
+from rillet.core.export import public
 from rillet.core.opdef import REGISTRY
 from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
 from rillet.ops.constants import stop_gradient
 from rillet.ops.creation import zeros
 from rillet.ops.elementwise import conj, exp, log, sqrt, square
-from rillet.ops.families import v1_reduction
+from rillet.ops.families import old_reduction_arguments
 from rillet.ops.reduce import reduce_max, reduce_mean, reduce_sum
 from rillet.ops.scope import scope
-from rillet.ops.shape import reshape, shape, size
+from rillet.ops.shape import reshape
 
 
-@public(v2=["reduce_logsumexp", "math.reduce_logsumexp"])
-def reduce_logsumexp(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
+@public("reduce_logsumexp", "math.reduce_logsumexp")
+def reduce_logsumexp(
+    input_tensor: Any,
+    axis: Any = None,
+    keepdims: bool | None = None,
+    name: str | None = None,
+    reduction_indices: Any = None,
+    keep_dims: bool | None = None,
+) -> Any:
     """log(sum(exp(x))) over `axis` (None: all axes), without overflow on the way. -inf for an empty sum."""
+    axis, keepdims = old_reduction_arguments(axis, keepdims, reduction_indices, keep_dims)
     with scope(name or "ReduceLogSumExp", input_tensor) as inner:
         x = convert_to_tensor(input_tensor)
         largest = reduce_max(x, axis, keepdims=True)
@@ -35,9 +43,6 @@ def reduce_logsumexp(input_tensor: Any, axis: Any = None, keepdims: bool = False
 
 def _shape_node(x: Any) -> Any:
     return apply_op(REGISTRY["Shape"], (x,))
-
-
-export(v1_reduction(reduce_logsumexp), v1=["reduce_logsumexp", "math.reduce_logsumexp"])
 
 
 @public("math.reduce_variance")
@@ -94,18 +99,6 @@ def count_nonzero_v1(
     return count_nonzero(renamed("input", input, "input_tensor", input_tensor), axis, keepdims, dtype, name)
 
 
-@public("nn.zero_fraction", "math.zero_fraction")
-def zero_fraction(value: Any, name: str | None = None) -> Any:
-    """The share of elements that are zero, a float32 scalar; NaN where there are none."""
-    with scope(name or "zero_fraction", value):
-        value = convert_to_tensor(value, name="value")
-        count = size(value, dtypes.int64)
-        zero_count = count - count_nonzero(value)
-        return apply_op(
-            REGISTRY["RealDiv"], (cast(zero_count, dtypes.float32), cast(count, dtypes.float32)), name="truediv"
-        )
-
-
 @public("nn.l2_normalize", "math.l2_normalize", "linalg.l2_normalize")
 def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: str | None = None, dim: Any = None) -> Any:
     """`x` divided by its Euclidean norm over `axis` (None: all axes); by sqrt(epsilon) where the norm is smaller."""
@@ -126,61 +119,3 @@ def _normalize_complex(x: Any, axis: Any, epsilon: float, name: str | None) -> A
     factor = apply_op(REGISTRY["Rsqrt"], (apply_op(REGISTRY["Maximum"], (total, real.as_numpy_dtype(epsilon))),))
     scaled = [apply_op(REGISTRY["Mul"], (part, factor)) for part in parts]
     return apply_op(REGISTRY["Complex"], scaled, {"Tout": x.dtype.base_dtype}, name)
-
-
-@public(v2=["math.confusion_matrix"])
-def confusion_matrix(
-    labels: Any,
-    predictions: Any,
-    num_classes: Any = None,
-    weights: Any = None,
-    dtype: Any = dtypes.int32,
-    name: str | None = None,
-) -> Any:
-    """How often each label (row) was predicted as each class (column): [n, n].
-
-    labels, predictions: vectors of classes, of one length. num_classes: n; None takes the largest class + 1.
-    weights: what each pair counts (1 when None).
-    Raises InvalidArgumentError for classes that are negative or not below n, ValueError for weights of another shape.
-    """
-    with scope(name or "confusion_matrix", labels, predictions, num_classes, weights):
-        labels = cast(convert_to_tensor(labels), dtypes.int64)
-        predictions = cast(convert_to_tensor(predictions), dtypes.int64)
-        labels, predictions = _without_last_axis_of_one(labels, predictions)
-        if num_classes is None:
-            largest = apply_op(REGISTRY["Maximum"], (reduce_max(predictions), reduce_max(labels)))
-            num_classes = largest + 1
-        else:
-            num_classes = cast(convert_to_tensor(num_classes), dtypes.int64)
-        wanted = dtypes.as_dtype(dtype)
-        full = apply_op(REGISTRY["Pack"], ([num_classes, num_classes],), {"axis": 0})
-        pairs = apply_op(REGISTRY["Pack"], ([labels, predictions],), {"axis": 1})
-        if weights is None:
-            values = apply_op(REGISTRY["Fill"], (shape(predictions), wanted.as_numpy_dtype(1)), name="ones_like")
-        else:
-            values = cast(convert_to_tensor(weights), wanted)
-            predictions.shape.assert_is_compatible_with(values.shape)
-        return apply_op(REGISTRY["ScatterNd"], (pairs, values, full))
-
-
-def _without_last_axis_of_one(labels: Any, predictions: Any) -> tuple[Any, Any]:
-    """The labels, or the predictions, lose a last axis of size 1 that the others don't have."""
-    ranks = labels.shape.rank, predictions.shape.rank
-    if None not in ranks:
-        if ranks[0] == ranks[1] + 1:
-            return apply_op(REGISTRY["Squeeze"], (labels,), {"squeeze_dims": (-1,)}), predictions
-        if ranks[1] == ranks[0] + 1:
-            return labels, apply_op(REGISTRY["Squeeze"], (predictions,), {"squeeze_dims": (-1,)})
-    return labels, predictions
-
-
-@public(v1=["confusion_matrix", "math.confusion_matrix"])
-def confusion_matrix_v1(
-    labels: Any,
-    predictions: Any,
-    num_classes: Any = None,
-    dtype: Any = dtypes.int32,
-    name: str | None = None,
-    weights: Any = None,
-) -> Any:
-    return confusion_matrix(labels, predictions, num_classes, weights, dtype, name)

@@ -96,7 +96,12 @@ class MomentumOptimizer(_Fused):
     """accumulation <- momentum * accumulation + gradient; var <- var - learning_rate * accumulation."""
 
     def __init__(
-        self, learning_rate: Any, momentum: Any, use_locking: bool = False, name: str = "Momentum", use_nesterov: bool = False
+        self,
+        learning_rate: Any,
+        momentum: Any,
+        use_locking: bool = False,
+        name: str = "Momentum",
+        use_nesterov: bool = False,
     ) -> None:
         super().__init__(use_locking, name, learning_rate=learning_rate, momentum=momentum)
         self._attributes = {"use_nesterov": bool(use_nesterov)}
@@ -186,7 +191,11 @@ class AdagradOptimizer(_Fused):
     """Adagrad (Duchi et al. 2011)."""
 
     def __init__(
-        self, learning_rate: Any, initial_accumulator_value: float = 0.1, use_locking: bool = False, name: str = "Adagrad"
+        self,
+        learning_rate: Any,
+        initial_accumulator_value: float = 0.1,
+        use_locking: bool = False,
+        name: str = "Adagrad",
     ) -> None:
         _require_positive("initial_accumulator_value", initial_accumulator_value)
         super().__init__(use_locking, name, learning_rate=learning_rate)

@@ -23,7 +23,9 @@ from rillet.train.slots import create_slot, create_zeros_slot
 
 
 @public(v1=["contrib.framework.assign_moving_average", "train.assign_moving_average"])
-def assign_moving_average(variable: Any, value: Any, decay: Any, zero_debias: bool = True, name: str | None = None) -> Any:
+def assign_moving_average(
+    variable: Any, value: Any, decay: Any, zero_debias: bool = True, name: str | None = None
+) -> Any:
     """variable <- decay * variable + (1 - decay) * value. Returns what an assignment returns.
 
     zero_debias: the variable started from zero; divides by 1 - decay^steps, so that it is unbiased from the first step.

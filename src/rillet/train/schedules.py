@@ -286,6 +286,4 @@ def _boundary(x: Any, limit: Any, index: int) -> Any:
         return tensor
     if tensor.dtype.name == "int32" and wanted.name == "int64":
         return cast(tensor, wanted)
-    raise ValueError(
-        f"`boundaries[{index}]` ({tensor.dtype.name}) must have the same dtype as `x` ({wanted.name})."
-    )
+    raise ValueError(f"`boundaries[{index}]` ({tensor.dtype.name}) must have the same dtype as `x` ({wanted.name}).")

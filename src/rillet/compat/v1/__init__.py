@@ -8,4 +8,4 @@ from rillet.core import export as _export
 
 _namespaces.build(_sys.modules[__name__], _export.V1)
 _namespaces.link(_sys.modules[__name__], v1=_sys.modules[__name__], v2=_sys.modules["rillet"])
-__version__ = "1.15.0"
+__version__ = _export.V1["__version__"]
