@@ -99,10 +99,12 @@ _MODULES = {
     ),
     "frontend": (
         "app",
+        "autograph_options",
         "checks",
         "cluster",
         "collections",
         "config_objects",
+        "contrib_framework",
         "control",
         "debugging",
         "devices",

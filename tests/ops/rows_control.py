@@ -75,6 +75,23 @@ BRANCHES = [
             "default": [values(7, "int32"), None],
         },
     ),
+    Row(
+        "switch_case[stateful]",
+        lambda tf, i, x: tf.switch_case(
+            i, [lambda: tf.numpy_function(lambda v: v * 2, [x], x.dtype), lambda: tf.square(x)]
+        ),
+        [values(0, "int32"), anything(3)],
+        SINGLE,
+        {"last": [values(1, "int32"), None]},
+        wrt=(),
+    ),
+    Row(
+        "cond[intermediates]",
+        lambda tf, p, x: tf.cond(p, lambda: tf.exp(x) * tf.sin(x), lambda: tf.tanh(x) * x),
+        [values(True, "bool"), anything(3)],
+        SINGLE,
+        {"false": [values(False, "bool"), None]},
+    ),
 ]
 
 LOOPS = [
@@ -296,6 +313,13 @@ CUSTOM = [
         wrt=(),
     ),
     Row(
+        "numpy_function[stateless]",
+        lambda tf, x: tf.numpy_function(lambda v: v * 2, [x], x.dtype, stateful=False),
+        [anything(3)],
+        ("float32", "int32"),
+        wrt=(),
+    ),
+    Row(
         "compat.v1.py_func",
         lambda tf, x: tf.compat.v1.py_func(lambda v: v + 1, [x], x.dtype),
         [anything(3)],
@@ -437,4 +461,74 @@ def many(tf: Any, x: Any) -> Any:
     return x
 
 
-ROWS = [*BRANCHES, *LOOPS, *MAPS, *ARRAYS, *CUSTOM, *ASSERTIONS, *PRINTED]
+def stacked(tf: Any, items: Any, like: Any) -> Any:
+    """The entries of a list, which are shaped as the rows of `like`."""
+    return tf.raw_ops.TensorListStack(input_handle=items, element_shape=tf.shape(like)[1:], element_dtype=like.dtype)
+
+
+def pushed(tf: Any, x: Any) -> Any:
+    """A list of the rows of x, in reverse: its entries, the declared shape of an entry, and how many there are."""
+    items = tf.raw_ops.EmptyTensorList(element_shape=[-1], max_num_elements=3, element_dtype=x.dtype)
+    for place in (2, 1, 0):
+        items = tf.raw_ops.TensorListPushBack(input_handle=items, tensor=x[place])
+    return [
+        stacked(tf, items, x),
+        tf.raw_ops.TensorListElementShape(input_handle=items, shape_type=tf.int64),
+        tf.raw_ops.TensorListLength(input_handle=items),
+    ]
+
+
+def overfull(tf: Any, x: Any) -> Any:
+    items = tf.raw_ops.EmptyTensorList(element_shape=[-1], max_num_elements=0, element_dtype=x.dtype)
+    items = tf.raw_ops.TensorListPushBack(input_handle=items, tensor=x)
+    return tf.raw_ops.TensorListLength(input_handle=items)
+
+
+def scattered(tf: Any, x: Any) -> Any:
+    """Rows of x at places of a list, of which one stays empty."""
+    places = {"tensor": x, "indices": [3, 0, 1], "element_shape": tf.shape(x)[1:]}
+    return [
+        stacked(tf, tf.raw_ops.TensorListScatter(**places), x),
+        stacked(tf, tf.raw_ops.TensorListScatterV2(**places, num_elements=5), x),
+    ]
+
+
+def resized(tf: Any, x: Any) -> Any:
+    items = tf.raw_ops.TensorListFromTensor(tensor=x, element_shape=tf.shape(x)[1:])
+    return [stacked(tf, tf.raw_ops.TensorListResize(input_handle=items, size=size), x) for size in (1, 3, 4)]
+
+
+def rejoined(tf: Any, x: Any) -> Any:
+    """x split into parts of unlike length, and joined."""
+    items = tf.raw_ops.TensorListSplit(tensor=x, element_shape=[-1, 2], lengths=tf.constant([2, 0, 1], tf.int64))
+    return list(tf.raw_ops.TensorListConcat(input_handle=items, element_dtype=x.dtype))
+
+
+def both(tf: Any, x: Any, y: Any) -> Any:
+    first, second = (tf.raw_ops.TensorListFromTensor(tensor=part, element_shape=[2]) for part in (x, y))
+    lists = tf.raw_ops.TensorListConcatLists(input_a=first, input_b=second, element_dtype=x.dtype)
+    return stacked(tf, lists, x)
+
+
+LISTS = [
+    Row(
+        "raw_ops.TensorListPushBack",
+        pushed,
+        [anything(3, 2)],
+        SINGLE,
+        errors=[
+            Bad(
+                overfull,
+                [[1.0, 2.0]],
+                ("InvalidArgumentError", "Tried to push item into a full list"),
+                ("InvalidArgumentError", "Tried to push item into a full list"),
+            )
+        ],
+    ),
+    Row("raw_ops.TensorListScatter", scattered, [anything(3, 2)], SINGLE),
+    Row("raw_ops.TensorListResize", resized, [anything(3, 2)], SINGLE),
+    Row("raw_ops.TensorListConcat", rejoined, [anything(3, 2)], SINGLE),
+    Row("raw_ops.TensorListConcatLists", both, [anything(3, 2), anything(1, 2)], SINGLE, wrt=()),
+]
+
+ROWS = [*LISTS, *BRANCHES, *LOOPS, *MAPS, *ARRAYS, *CUSTOM, *ASSERTIONS, *PRINTED]

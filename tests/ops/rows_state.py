@@ -292,4 +292,72 @@ TRAINING = [
     for sparse in (False, True)
 ]
 
-ROWS = [*VARIABLES, *SCATTERS, *TRAINING]
+# The updates that none of these optimizers makes: the slots, positive, and what else the op takes.
+UPDATES: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
+    "AdaMax": (("m", "v"), {"beta1_power": 0.81, "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-3}),
+    "AddSign": (("m",), {"lr": 0.1, "alpha": 1.1, "sign_decay": 0.7, "beta": 0.9}),
+    "PowerSign": (("m",), {"lr": 0.1, "logbase": 0.8, "sign_decay": 0.7, "beta": 0.9}),
+    "AdagradV2": (("accum",), {"lr": 0.1, "epsilon": 0.02}),
+    "AdagradV2,update_slots=False": (("accum",), {"lr": 0.1, "epsilon": 0.02, "update_slots": False}),
+    "AdagradDA": (
+        ("gradient_accumulator", "gradient_squared_accumulator"),
+        {"lr": 0.1, "l1": 0.02, "l2": 0.03, "global_step": 3},
+    ),
+    "KerasMomentum": (("accum",), {"lr": 0.1, "momentum": 0.9}),
+    "KerasMomentum,nesterov": (("accum",), {"lr": 0.1, "momentum": 0.9, "use_nesterov": True}),
+}
+DENSE_ONLY = ("AdaMax", "AddSign", "PowerSign")
+RESOURCE_ONLY = ("KerasMomentum", "KerasMomentum,nesterov")
+
+
+def applied(op_type: str, label: str, kind: Callable[..., Any]) -> Callable[..., Any]:
+    """One update by the raw op, of rows 2 and 0 by a sparse one: the variable, and its slots."""
+    slots, settings = UPDATES[label]
+
+    def call(tf: Any, x: Any, g: Any) -> Any:
+        start = {"var": x, **{slot: x * x * 0.3 + 0.1 * place for place, slot in enumerate(slots, 1)}}
+        variables = {name: kind(tf, value) for name, value in start.items()}
+        states = {name: variable if kind is reference else variable.handle for name, variable in variables.items()}
+        scalars = {name: _setting(tf, name, value, x.dtype) for name, value in settings.items()}
+        gradient = {"grad": g[:2], "indices": [2, 0]} if "Sparse" in op_type else {"grad": g}
+        step = getattr(tf.raw_ops, op_type)(**states, **scalars, **gradient)
+        return after(tf, step, lambda: [variable.read_value() for variable in variables.values()])
+
+    return call
+
+
+def _setting(tf: Any, name: str, value: Any, dtype: Any) -> Any:
+    """An attribute as it is, a number as a tensor."""
+    if isinstance(value, bool):
+        return value
+    return tf.constant(value, tf.int64 if name == "global_step" else dtype)
+
+
+RAW_UPDATES = [
+    state_row(
+        f"raw_ops.{prefix}{form}{label}",
+        applied(f"{prefix}{form}{label.split(',')[0]}", label, kind),
+        nonzero(3, 2),
+        nonzero(3, 2),
+        dtypes=FLOAT,
+        tolerance=4,
+        eager=kind is resource,
+    )
+    for label in UPDATES
+    for prefix, kind in (("Resource", resource), ("", reference))
+    if kind is resource or label not in RESOURCE_ONLY
+    for form in (("Apply",) if label in DENSE_ONLY else ("Apply", "SparseApply"))
+]
+SHAPES = [
+    state_row(
+        "raw_ops.VariableShape",
+        lambda tf, x: [
+            tf.raw_ops.VariableShape(input=tf.Variable(x).handle),
+            tf.raw_ops.VariableShape(input=tf.Variable(x).handle, out_type=tf.int64),
+        ],
+        anything(3, 2),
+        variants={"scalar": [()], "empty": [(0, 2)]},
+    ),
+]
+
+ROWS = [*VARIABLES, *SCATTERS, *TRAINING, *RAW_UPDATES, *SHAPES]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
+from typing import Any
+
 from tests.ops.harness import Bad, Row
 from tests.ops.inputs import Input, anything, boolean, index, texts, values
 
@@ -13,6 +17,23 @@ NUMERALS = ["1", "-2", "+30", " 4 "]
 def string_row(name: str, call: object, *inputs: Input, **common: object) -> Row:
     """A row of a function of strings: not differentiable."""
     return Row(name, call, list(inputs), common.pop("dtypes", ONLY), wrt=(), **common)  # type: ignore[arg-type]
+
+
+@functools.cache
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    """A folder that is removed with the interpreter."""
+    return tempfile.TemporaryDirectory()
+
+
+def written(tf: Any, text: Any) -> Any:
+    """A file written and read again, and the names of the files beside it."""
+    folder = _directory().name
+    with tf.control_dependencies([] if (wrote := tf.io.write_file(f"{folder}/a/one.txt", text)) is None else [wrote]):
+        return [
+            tf.io.read_file(f"{folder}/a/one.txt"),
+            tf.strings.regex_replace(tf.io.matching_files(f"{folder}/*/o?e.txt"), ".*/", ""),
+            tf.io.matching_files([f"{folder}/a/*.csv", f"{folder}/b/*"]),
+        ]
 
 
 ROWS = [
@@ -87,6 +108,24 @@ ROWS = [
         lambda tf, s: tf.compat.v1.strings.split(s, sep=",", result_type="SparseTensor"),
         texts(["a,b", "d"]),
         unknown_shapes=False,
+    ),
+    string_row(
+        "raw_ops.StringSplit",
+        lambda tf, s: [
+            *tf.raw_ops.StringSplit(input=s, delimiter=", "),
+            *tf.raw_ops.StringSplit(input=s, delimiter=",", skip_empty=False),
+            *tf.raw_ops.StringSplit(input=s, delimiter=""),
+        ],
+        texts(["a,b c", "", ",d,,e"]),
+    ),
+    string_row(
+        "raw_ops.StringSplitV2",
+        lambda tf, s: [
+            *tf.raw_ops.StringSplitV2(input=s, sep=""),
+            *tf.raw_ops.StringSplitV2(input=s, sep=","),
+            *tf.raw_ops.StringSplitV2(input=s, sep="::", maxsplit=1),
+        ],
+        texts(["a,b  c", "", " x::y::z,", "::"]),
     ),
     string_row(
         "strings.substr",
@@ -350,5 +389,19 @@ ROWS = [
         "compat.v1.decode_csv",
         lambda tf, s: tf.io.decode_csv(s, [[0], [0.5], ["none"]]),
         texts(["1,2.5,a", '2,,"x,y"', "3,4,"]),
+    ),
+    string_row(
+        "io.write_file",
+        written,
+        texts("two\nlines"),
+        variants={"empty": [texts("")], "unicode": [texts("grün")]},
+        errors=[
+            Bad(
+                lambda tf, s: tf.io.read_file(tf.strings.join([_directory().name, "/", s])),
+                ["missing"],
+                ("NotFoundError", "No such file or directory"),
+                ("NotFoundError", "No such file or directory"),
+            )
+        ],
     ),
 ]

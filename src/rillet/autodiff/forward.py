@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from rillet.autodiff.backprop import input_gradients, is_differentiable, zeros_for
-from rillet.autodiff.tape import GradientTape, UnconnectedGradients
+from rillet.autodiff.backprop import UnconnectedGradients, input_gradients, is_differentiable, zeros_for
+from rillet.autodiff.tape import GradientTape
 from rillet.core import context, nest
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public

@@ -153,7 +153,8 @@ class GradientTape:
         self._stop_and_check()
         if target is None:
             raise TypeError(
-                "Argument `target` should be a list or nested structure of Tensors, Variables or CompositeTensors to be differentiated, but received None."
+                "Argument `target` should be a list or nested structure of Tensors, Variables or CompositeTensors to be "
+                "differentiated, but received None."
             )
         flat_sources = nest.flatten(sources)
         targets, weights = self._targets(target, output_gradients)

@@ -23,6 +23,7 @@ from rillet.errors import InvalidArgumentError
 from rillet.frontend.control import cond_v1, with_dependencies
 from rillet.ops.families import all_axes
 from rillet.ops.printing import ASSERT
+from rillet.ops.shape import shape_of
 
 
 @contextlib.contextmanager
@@ -285,7 +286,7 @@ def _check_rank(
         x = x if isinstance(x, Tensor) else convert_to_tensor(x)
         wanted = [convert_to_tensor(rank, name="rank") for rank in ranks]
         head = f"{message}.  " if message else ""
-        shape = apply_op(REGISTRY["Shape"], (x,)) if graph is not None else x.shape
+        shape = shape_of(x) if graph is not None else x.shape
         for rank in wanted:
             if rank.shape.rank not in (0, None):
                 raise ValueError("Rank must be a scalar.")

@@ -376,7 +376,7 @@ def _next_variables(current: Sequence[Any], returned: Any) -> list[Any]:
         returned = [returned]
     following = list(returned) if isinstance(returned, (list, tuple)) else returned
     nest.assert_same_structure(list(current), following, expand_composites=True)
-    return following  # type: ignore[no-any-return]
+    return following
 
 
 class _Loop:
@@ -498,9 +498,9 @@ def _check_invariant(output: Any, initial: Any, invariant: TensorShape, quote: s
         )
     if not output.shape.is_subtype_of(invariant):
         raise ValueError(
-            f"Input tensor {quote}{_label(initial)}{quote} enters the loop with shape {initial.shape}, but has shape {output.shape} after one "
-            "iteration. To allow the shape to vary across iterations, use the `shape_invariants` argument of tf.while_loop to "
-            "specify a less-specific shape."
+            f"Input tensor {quote}{_label(initial)}{quote} enters the loop with shape {initial.shape}, but has shape "
+            f"{output.shape} after one iteration. To allow the shape to vary across iterations, use the `shape_invariants` "
+            "argument of tf.while_loop to specify a less-specific shape."
         )
 
 
@@ -590,7 +590,7 @@ def _checked_last(predicates: Sequence[Any], last: Callable[[], Any]) -> Any:
     if graph is None:
         if not predicates[-1]:
             values = ", ".join(str(bool(pred)) for pred in predicates)
-            message = f"Expected '{predicates[-1]}' to be true. Summarized data: {text.encode()}\n{values}"
+            message = f"Expected '{predicates[-1]}' to be true. Summarized data: {text.encode()!r}\n{values}"
             raise InvalidArgumentError(None, None, message)
         return last()
     stacked = apply_op(REGISTRY["Pack"], (list(predicates),))
@@ -628,7 +628,7 @@ def switch_case(branch_index: Any, branch_fns: Any, default: Any = None, name: s
         raise TypeError(f"'branch_index' must be an integer Tensor, got {branch_index.dtype}")
     graph = graph_for((branch_index,))
     if graph is None:
-        index = int(branch_index)
+        index = int(branch_index.numpy())  # type: ignore[attr-defined]
         return functions[index if 0 <= index < len(functions) else -1]()
     with context.use_graph(graph), graph.name_scope(name), graph.name_scope("indexed_case") as scope:
         return _indexed_case(graph, branch_index, functions, scope)

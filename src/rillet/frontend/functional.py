@@ -45,7 +45,7 @@ class _Rows:
 
 
 def _first_size(tensor: Any) -> int | None:
-    return tensor.shape.dimensions[0] if tensor.shape.dimensions else None  # type: ignore[no-any-return]
+    return tensor.shape.dimensions[0] if tensor.shape.dimensions else None
 
 
 def _merged_size(sizes: Sequence[int | None]) -> int | None:

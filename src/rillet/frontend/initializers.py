@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -38,7 +39,7 @@ class Initializer:
 
 
 def _parameters(cls: type) -> tuple[str, ...]:
-    return cls.__init__.__code__.co_varnames  # type: ignore[misc, no-any-return]
+    return tuple(inspect.signature(cls).parameters)
 
 
 @public(v1=["zeros_initializer", "initializers.zeros"])
@@ -303,7 +304,7 @@ class Identity(Initializer):
     def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
         sizes = [int(size) for size in shape]
         _require_matrix(sizes, len(sizes) == 2)
-        matrix = creation.eye(*sizes, dtype=dtypes.as_dtype(dtype or self.dtype))
+        matrix = creation.eye(sizes[0], sizes[1], dtype=dtypes.as_dtype(dtype or self.dtype))
         return matrix if self.gain == 1.0 else self.gain * matrix
 
 

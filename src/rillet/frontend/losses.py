@@ -324,7 +324,7 @@ def mean_pairwise_squared_error(
     labels, predictions: [batch, ...]. weights: a scalar or [batch].
     """
     values = (predictions, labels, weights)
-    with _loss(scope, "mean_pairwise_squared_error", *values, labels=labels, predictions=predictions) as name:
+    with _loss(scope, "mean_pairwise_squared_error", *values, labels=labels, predictions=predictions):
         weights = cast(weights, dtypes.float32)
         labels = cast(labels, dtypes.float32)
         with run_after(assert_broadcastable(weights, labels)):

@@ -20,7 +20,8 @@ def make_partitioned(
     """The variable `name` in as many parts along an axis as `partitioner` says; make(name, shape, dtype, initializer)
     makes one. ValueError when the partitioner divides more than one axis."""
     counts = [int(count) for count in partitioner(shape=shape, dtype=dtype)]
-    if len(counts) != shape.rank or any(count < 1 for count in counts):
+    sizes = [int(size) for size in shape.as_list()]
+    if len(counts) != len(sizes) or any(count < 1 for count in counts):
         raise ValueError(
             f"Partitioner returned a partition list that does not match the Variable's rank: {counts} vs. {shape}"
         )
@@ -29,8 +30,8 @@ def make_partitioned(
         raise ValueError(f"Can only slice a variable along one dimension: shape: {shape}, partitioning: {counts}")
     axis = divided[0] if divided else 0
     parts, start = [], 0
-    for index, size in enumerate(_sizes(shape.as_list()[axis], counts[axis])):
-        part_shape = [*shape.as_list()[:axis], size, *shape.as_list()[axis + 1 :]]
+    for index, size in enumerate(_shares(sizes[axis], counts[axis])):
+        part_shape = [*sizes[:axis], size, *sizes[axis + 1 :]]
         part_name = f"{name}/part_{index}"
         if initializer is not None and not callable(initializer):
             value = np.take(np.asarray(initializer), range(start, start + size), axis)
@@ -41,7 +42,7 @@ def make_partitioned(
     return PartitionedVariable(name, shape, dtype, parts, axis)
 
 
-def _sizes(length: int, count: int) -> list[int]:
+def _shares(length: int, count: int) -> list[int]:
     """`length` in `count` nearly equal parts, the larger ones first."""
     small, larger = divmod(length, count)
     return [small + 1] * larger + [small] * (count - larger)

@@ -37,7 +37,7 @@ def print_v2(*inputs: Any, **kwargs: Any) -> Any:
     Returns the operation that prints (in a tf.function it runs of itself; in other graphs somebody must run it); None
     when it has printed already. Raises ValueError for another stream or an unknown keyword.
     """
-    options = {"output_stream": sys.stderr, "name": None, "summarize": 3, "sep": " ", "end": "\n"}
+    options: dict[str, Any] = {"output_stream": sys.stderr, "name": None, "summarize": 3, "sep": " ", "end": "\n"}
     unknown = {key: value for key, value in kwargs.items() if key not in options}
     if unknown:
         raise ValueError(f"Unrecognized keyword arguments for tf.print: {unknown}")
@@ -68,9 +68,8 @@ def _stream(stream: Any) -> str:
 
 def _formatted(inputs: Any, separator: str, summarize: Any, name: str | None) -> Any:
     """The inputs as one string tensor."""
-    if len(inputs) == 1 and isinstance(inputs[0], Tensor):
-        if inputs[0].dtype.base_dtype is dtypes.string and inputs[0].shape.rank == 0:
-            return inputs[0]
+    if len(inputs) == 1 and isinstance(inputs[0], Tensor) and _is_text(inputs[0]):
+        return inputs[0]
     mark = "{}"
     while any(mark in part for part in _texts(inputs)):
         mark = f"{{{mark}}}"
@@ -84,6 +83,10 @@ def _formatted(inputs: Any, separator: str, summarize: Any, name: str | None) ->
     if not tensors:
         return convert_to_tensor(attrs["template"])
     return apply_op(REGISTRY["StringFormat"], (tensors,), attrs, name and f"{name}_format")
+
+
+def _is_text(tensor: Any) -> bool:
+    return bool(tensor.dtype.base_dtype is dtypes.string and tensor.shape.rank == 0)
 
 
 def _texts(inputs: Any) -> list[str]:

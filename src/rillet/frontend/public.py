@@ -12,7 +12,7 @@ from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
 from rillet.core.tensor import Equality, Tensor
 from rillet.frontend.control import disable_control_flow_v2, enable_control_flow_v2
-from rillet.frontend.variable import VariableDefaults
+from rillet.frontend.variable_creation import VariableDefaults
 
 Graph.as_graph_def = lambda self, from_version=None, add_shapes=False: printer.graph_def(self)  # type: ignore[attr-defined]
 Operation.node_def = property(printer.node_def)  # type: ignore[attr-defined]

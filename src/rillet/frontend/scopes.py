@@ -160,6 +160,14 @@ def _outside_functions() -> Graph | None:
 export(init_scope, "init_scope")
 
 
+def eager_outside_functions() -> bool:
+    """Whether the code around all functions that are being traced runs eagerly."""
+    graph = context.state().graph
+    while isinstance(graph, FuncGraph):
+        graph = graph.outer_graph
+    return graph is None
+
+
 def run_after(*values: Any) -> contextlib.AbstractContextManager[Any]:
     """A block whose operations run after `values`: operations, tensors, updated variables; what ran eagerly (and None)
     has run."""

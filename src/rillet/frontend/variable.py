@@ -3,119 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import enum
-import functools
-import inspect
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rillet.core import context, dtypes
 from rillet.core.buffers import aligned_copy
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.execution import VariableState, eager_context
-from rillet.core.export import export, public
-from rillet.core.function import FuncGraph, Function
+from rillet.core.execution import VariableState
+from rillet.core.export import public
+from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor, TensorReference, set_handle_data
 from rillet.errors import location_of, user_site
 from rillet.frontend.collections import GraphKeys
-from rillet.frontend.scopes import eager_name_scope, init_scope, use_eager_name_scope
+from rillet.frontend.scopes import eager_name_scope, eager_outside_functions, init_scope, use_eager_name_scope
+from rillet.frontend.variable_creation import (
+    VariableAggregation,
+    VariableDefaults,
+    VariableSynchronization,
+    VariableType,
+    check_options,
+    declared_shape,
+    lifted,
+)
 from rillet.frontend.variable_updates import SparseUpdates
 from rillet.ops import operators
 from rillet.ops.indexing import variable_getitem
 from rillet.ops.state import read_variable
 
 _EAGER_IDS = itertools.count()
-
-
-class VariableDefaults:
-    """Whether tf.Variable makes resource variables in graphs (TensorFlow 2) or reference variables (TensorFlow 1)."""
-
-    use_resource = True
-    initialized_value: Callable[[Any], Any]  # needs a branch, which a higher module sets
-
-
-class VariableSynchronization(enum.Enum):
-    """When copies of a distributed variable are made equal."""
-
-    AUTO = 0
-    NONE = 1
-    ON_WRITE = 2
-    ON_READ = 3
-
-
-class VariableAggregation(enum.Enum):
-    """How updates of the copies of a distributed variable are combined."""
-
-    NONE = 0
-    SUM = 1
-    MEAN = 2
-    ONLY_FIRST_REPLICA = 3
-    ONLY_FIRST_TOWER = 3
-
-
-VariableAggregationV2 = enum.Enum(
-    "VariableAggregationV2", {member.name: member.value for member in VariableAggregation}
-)
-export(VariableSynchronization, "VariableSynchronization")
-export(VariableAggregation, v1=["VariableAggregation"])
-export(VariableAggregationV2, v2=["VariableAggregation"])
-
-
-class _Creators(threading.local):
-    """What variable_creator_scope has put between a call of tf.Variable and the variable."""
-
-    def __init__(self) -> None:
-        self.stack: list[Callable[..., Any]] = []
-
-
-_CREATORS = _Creators()
-
-
-@public("variable_creator_scope")
-@contextlib.contextmanager
-def variable_creator_scope(variable_creator: Callable[..., Any]) -> Iterator[None]:
-    """Inside, tf.Variable(...) is variable_creator(next_creator, **all arguments); next_creator makes the variable."""
-    _CREATORS.stack.append(variable_creator)
-    try:
-        yield
-    finally:
-        _CREATORS.stack.pop()
-
-
-class VariableType(type):
-    """Makes `Variable(...)` a resource or a reference variable, by way of the creators in force."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls is not Variable:
-            return super().__call__(*args, **kwargs)
-        if not _CREATORS.stack:
-            return _kind(kwargs.get("use_resource"))(*args, **kwargs)
-
-        def create(**arguments: Any) -> Any:
-            return _kind(arguments.get("use_resource"))(**arguments)
-
-        for creator in _CREATORS.stack:
-            create = functools.partial(creator, create)
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
-        bound.apply_defaults()
-        return create(**{name: value for name, value in bound.arguments.items() if name != "self"})
-
-
-def _kind(use_resource: bool | None) -> type[Variable]:
-    if use_resource is None:
-        use_resource = VariableDefaults.use_resource
-    if use_resource:
-        return ResourceVariable
-    with init_scope():
-        return ResourceVariable if context.executing_eagerly() else ReferenceVariable
 
 
 @public("Variable")
@@ -153,7 +75,7 @@ class Variable(SparseUpdates, metaclass=VariableType):
                 "The `initial_value` arg to `tf.Variable` must be specified except when you are not providing a "
                 "`variable_def`. You provided neither."
             )
-        _check_options(name, collections, constraint, synchronization, aggregation)
+        check_options(name, collections, constraint, synchronization, aggregation)
         if trainable is None:
             trainable = synchronization is not VariableSynchronization.ON_READ
         self.trainable = bool(trainable)
@@ -187,9 +109,9 @@ class Variable(SparseUpdates, metaclass=VariableType):
         with use_eager_name_scope(label), context.use_graph(None):
             value = convert_to_tensor(initial_value() if callable(initial_value) else initial_value, dtype)
         if isinstance(value, SymbolicTensor):
-            value = _lifted(value)
+            value = lifted(value)
         self._dtype = value.dtype
-        self._shape = _declared_shape(value.shape, shape)
+        self._shape = declared_shape(value.shape, shape)
         self._name = f"{eager_name_scope()}{label}:0"
         state = VariableState(self._shared_name, self._dtype, self._shape)
         state.value = _owned(value._array)
@@ -261,7 +183,7 @@ class Variable(SparseUpdates, metaclass=VariableType):
 
     @property
     def device(self) -> str:
-        return self._source.device  # type: ignore[attr-defined, no-any-return]
+        return str(self._source.device)  # type: ignore[attr-defined]
 
     @property
     def handle(self) -> Tensor:
@@ -324,7 +246,8 @@ class Variable(SparseUpdates, metaclass=VariableType):
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         if dtype is not None and dtypes.as_dtype(dtype) is not self._dtype.base_dtype:
             raise ValueError(
-                f"Incompatible type conversion requested to type {dtypes.as_dtype(dtype).name!r} for variable of type {self._dtype.name!r} ({self.name})"
+                f"Incompatible type conversion requested to type {dtypes.as_dtype(dtype).name!r} for variable of type "
+                f"{self._dtype.name!r} ({self.name})"
             )
         return self.value()
 
@@ -403,63 +326,10 @@ def _owned(array: Any) -> Any:
     return aligned_copy(array) if isinstance(array, np.ndarray) else array
 
 
-def _check_options(name: Any, collections: Any, constraint: Any, synchronization: Any, aggregation: Any) -> None:
-    if collections is not None and not isinstance(collections, (list, tuple, set)):
-        raise ValueError(
-            f"collections argument to Variable constructor must be a list, tuple, or set. Got {collections} of type "
-            f"{type(collections)}"
-        )
-    if constraint is not None and not callable(constraint):
-        raise ValueError(f"Argument `constraint` must be None or a callable. Got a {type(constraint)}: {constraint}")
-    if not isinstance(synchronization, VariableSynchronization):
-        raise ValueError(f"Invalid variable synchronization mode: {synchronization} for variable: {name}")
-    if not isinstance(aggregation, (VariableAggregation, VariableAggregationV2)):
-        raise ValueError(f"Invalid variable aggregation mode: {aggregation} for variable: {name}")
-
-
-def _declared_shape(found: TensorShape, declared: Any) -> TensorShape:
-    """The static shape of a variable whose initial value has shape `found`."""
-    if declared is None:
-        return found
-    wanted = TensorShape(declared)
-    if not wanted.is_compatible_with(found):
-        raise ValueError(
-            f"In this `tf.Variable` creation, the initial value's shape ({found}) is not compatible with the explicitly "
-            f"supplied `shape` argument ({declared})."
-        )
-    return wanted
-
-
-def _lifted(value: SymbolicTensor) -> EagerTensor:
-    """The value of a tensor of a function that is being traced, computed outside of it.
-
-    ValueError when it depends on the function's arguments, or belongs to a graph that is no function.
-    """
-    graph = value.graph
-    if not isinstance(graph, FuncGraph):
-        raise ValueError(f"The initial value {value} belongs to a graph: this variable is made eagerly.")
-    inside, outside = graph.internal_captures, graph.external_captures
-    function = Function.cut("initial_value", inside, [value], graph=graph)
-    for operation in function.operations:
-        if operation.type == "Placeholder":
-            raise ValueError(
-                f"Unable to lift tensor {value!r} because it depends transitively on placeholder {operation!r}: the initial "
-                "value of a variable made inside a tf.function must not depend on the function's arguments."
-            )
-    if not all(isinstance(tensor, EagerTensor) for tensor in outside):
-        raise ValueError(f"Unable to lift tensor {value!r}: it depends on tensors of an enclosing function.")
-    array = eager_context().call(function, [tensor._array for tensor in outside])[0]
-    return EagerTensor(array, value.dtype.base_dtype)
-
-
-def _owned(array: Any) -> Any:
-    return aligned_copy(array) if isinstance(array, np.ndarray) else array
-
-
 class ResourceVariable(Variable):
     """A variable behind a handle: reads and writes are operations of their own."""
 
-    _UPDATES = {
+    _UPDATES: ClassVar = {
         "assign": "AssignVariableOp",
         "assign_add": "AssignAddVariableOp",
         "assign_sub": "AssignSubVariableOp",
@@ -474,7 +344,7 @@ class ResourceVariable(Variable):
                 value = convert_to_tensor(given, dtype, name="initial_value")
             self._initial_value = value
             self._dtype = value.dtype.base_dtype
-            self._shape = _declared_shape(value.shape, shape)
+            self._shape = declared_shape(value.shape, shape)
             handle = graph.create_operation(
                 REGISTRY["VarHandleOp"], (), self._attributes(graph, scope[:-1]), scope
             ).outputs[0]
@@ -619,7 +489,7 @@ def _eager_variable_in(graph: Graph, variable: ResourceVariable) -> Any:
 class ReferenceVariable(Variable):
     """TensorFlow 1's variable: an op whose output is passed to the ops that update it."""
 
-    _UPDATES = {"assign": "Assign", "assign_add": "AssignAdd", "assign_sub": "AssignSub"}
+    _UPDATES: ClassVar = {"assign": "Assign", "assign_add": "AssignAdd", "assign_sub": "AssignSub"}
 
     def _create_in(
         self, graph: Graph, initial_value: Any, dtype: Any, name: str | None, validate_shape: bool, shape: Any
@@ -628,7 +498,7 @@ class ReferenceVariable(Variable):
             value = self._initial_tensor(graph, initial_value, dtype)
             self._initial_value = value
             self._dtype = value.dtype.base_dtype._as_ref
-            self._shape = _declared_shape(value.shape, shape) if validate_shape else UNKNOWN
+            self._shape = declared_shape(value.shape, shape) if validate_shape else UNKNOWN
             if validate_shape and not self._shape.is_fully_defined():
                 raise ValueError(f"initial_value must have a shape specified: {value}")
             source = graph.create_operation(REGISTRY["VariableV2"], (), self._attributes(graph, ""), scope).outputs[0]
@@ -687,24 +557,25 @@ def _convert_first(function: Callable[..., Any]) -> Callable[..., Any]:
     return operator
 
 
+VariableType.base, VariableType.resource, VariableType.reference = Variable, ResourceVariable, ReferenceVariable
+
 for _name, _function in operators.OPERATORS.items():
     setattr(Variable, _name, _convert_first(_function))
-Variable.__getitem__ = variable_getitem  # type: ignore[attr-defined]
+setattr(Variable, "__getitem__", variable_getitem)
 
 
 def _equal_or_same(self: Any, other: Any) -> Any:
-    if not Equality.elementwise:
-        return self is other
-    with init_scope():
-        if not context.executing_eagerly():
-            return self is other
-    return self.value() == other
+    """Elements compared where TensorFlow 2 runs eagerly (and in its functions); elsewhere whether it is the same object."""
+    if Equality.elementwise and eager_outside_functions():
+        return self.value() == other
+    return self is other
 
 
 def _unequal_or_other(self: Any, other: Any) -> Any:
-    result = _equal_or_same(self, other)
-    return not result if isinstance(result, bool) else self.value() != other
+    if Equality.elementwise and eager_outside_functions():
+        return self.value() != other
+    return self is not other
 
 
-Variable.__eq__ = _equal_or_same  # type: ignore[method-assign, assignment]
-Variable.__ne__ = _unequal_or_other  # type: ignore[method-assign, assignment]
+setattr(Variable, "__eq__", _equal_or_same)
+setattr(Variable, "__ne__", _unequal_or_other)

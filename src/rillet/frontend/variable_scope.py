@@ -19,7 +19,8 @@ from rillet.frontend import initializers
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.partitioned import PartitionedVariable, make_partitioned
 from rillet.frontend.scopes import eager_name_scope, graph_of, use_eager_name_scope
-from rillet.frontend.variable import Variable, VariableAggregation, VariableDefaults, VariableSynchronization
+from rillet.frontend.variable import Variable
+from rillet.frontend.variable_creation import VariableAggregation, VariableDefaults, VariableSynchronization
 
 
 class _AutoReuse:
@@ -346,7 +347,7 @@ def _initial_value(name: str, initializer: Any, shape: TensorShape | None, dtype
     if inspect.isclass(initializer):
         initializer = initializer()
     if not _takes_arguments(initializer):
-        return initializer  # type: ignore[no-any-return]
+        return initializer
     if shape is None or not shape.is_fully_defined():
         raise ValueError(f"Shape of a new variable ({name}) must be fully defined, but instead was {shape}.")
     sizes = shape.as_list()
@@ -382,7 +383,7 @@ def _regularize(variable: Any, name: str, regularizer: Any) -> None:
 
 
 @public(v1=["variable_scope"])
-class variable_scope:  # noqa: N801 - TensorFlow's name
+class variable_scope:
     """Variables got inside are called name_or_scope/..., and share these defaults; operations get a name scope too.
 
     name_or_scope: a name, or a VariableScope to enter again. default_name: made unique, when name_or_scope is None.

@@ -14,7 +14,8 @@ from rillet.core.graph import Graph
 from rillet.core.opdef import REGISTRY
 from rillet.frontend.collections import GraphKeys, get_collection
 from rillet.frontend.control import cond_v1, group
-from rillet.frontend.variable import Variable, VariableDefaults
+from rillet.frontend.variable import Variable
+from rillet.frontend.variable_creation import VariableDefaults
 from rillet.frontend.variable_updates import batch_coordinates
 from rillet.ops.indexing import boolean_mask
 

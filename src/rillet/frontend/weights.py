@@ -72,8 +72,7 @@ def broadcast_weights(weights: Any, values: Any) -> Any:
     with scope("broadcast_weights", weights, values) as full_name:
         values = convert_to_tensor(values, name="values")
         weights = convert_to_tensor(weights, values.dtype.base_dtype, name="weights")
-        if weights.shape.is_fully_defined() and weights.shape.is_compatible_with(values.shape):
-            if values.shape.is_fully_defined():
-                return weights
+        if weights.shape.is_fully_defined() and values.shape.is_fully_defined() and weights.shape == values.shape:
+            return weights
         with run_after(assert_broadcastable(weights, values)):
             return apply_op(REGISTRY["Mul"], (weights, ones_like_v1(values)), name=full_name)

@@ -93,7 +93,7 @@ define(
 
 def _kind(op_type: str, kernel: Any, name: str) -> Callable[..., Any]:
     names = {"names": [f"math.{name}"], "v1": [name, f"debugging.{name}"]}
-    return unary(op_type, kernel, "floating", None, returns="bool", **names)  # type: ignore[arg-type]
+    return unary(op_type, kernel, "floating", NO_GRADIENT, returns="bool", **names)  # type: ignore[arg-type]
 
 
 is_nan = _kind("IsNan", np.isnan, "is_nan")

@@ -72,8 +72,9 @@ STATELESS_CASE = define("StatelessCase", *_CASE, reference=_case, shape=_branch_
 def _stand_in(dtype: DType, shape: TensorShape) -> Any:
     if not dtype.is_numpy_compatible:
         return None
-    zero = np.array(b"" if dtype is dtypes.string else 0, dtype.numpy_dtype)
-    return np.broadcast_to(zero, shape.as_list()) if shape.is_fully_defined() else zero
+    zero: Any = np.array(b"" if dtype is dtypes.string else 0, dtype.numpy_dtype)
+    known = shape.dimensions
+    return zero if known is None or None in known else np.broadcast_to(zero, [size or 0 for size in known])
 
 
 FAKE_PARAM = define(

@@ -26,7 +26,7 @@ from rillet.ops.cast import cast
 from rillet.ops.constants import identity
 from rillet.ops.creation import ones_like_v1 as ones_like
 from rillet.ops.creation import zeros_like_v1 as zeros_like
-from rillet.ops.families import binary, broadcast_shapes, same_shape, unary
+from rillet.ops.families import binary, broadcast_shapes, no_gradient_rule, same_shape, unary
 from rillet.ops.scope import scope
 
 Function = Callable[..., Any]
@@ -362,12 +362,12 @@ floor_mod = binary(
 )  # fmt: skip
 truncate_div = binary("TruncateDiv", _truncate_divide_kernel, "real", _no_partials, names=["truncatediv"])
 truncate_mod = binary(
-    "TruncateMod", _truncate_mod_kernel, "{int32, int64, bfloat16, float16, float32, float64}", None,
+    "TruncateMod", _truncate_mod_kernel, "{int32, int64, bfloat16, float16, float32, float64}", no_gradient_rule,
     names=["truncatemod"], doc="The remainder of division rounded towards zero: it has the sign of x.",
 )  # fmt: skip
 define(
     "Mod", "x: T, y: T -> z: T", "T: {int32, int64, bfloat16, float16, float32, float64}",
-    reference=_truncate_mod_kernel, shape=broadcast_shapes, elementwise=True,
+    reference=_truncate_mod_kernel, shape=broadcast_shapes, gradient=no_gradient_rule, elementwise=True,
 )  # fmt: skip
 
 

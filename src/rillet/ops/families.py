@@ -22,6 +22,14 @@ from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.arguments import renamed
 
+# ---- gradients ----------------------------------------------------------------------------------------------------------
+
+
+def no_gradient_rule(op: Operation, *dys: Any) -> Any:
+    """For floating-point ops that TensorFlow has no rule for. LookupError, as there: None would lose a term silently."""
+    raise LookupError(f"No gradient defined for operation '{op.name}' (op type: {op.type}).")
+
+
 # ---- static inference -----------------------------------------------------------------------------------------------
 
 
@@ -327,6 +335,7 @@ __all__ = [
     "broadcast_shapes",
     "define",
     "eager_axes",
+    "no_gradient_rule",
     "reduce",
     "reduction",
 ]

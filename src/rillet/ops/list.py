@@ -205,7 +205,7 @@ def list_spec(tensor: Any) -> TensorShape:
     """The static shape of a list's entries."""
     known = handle_data(tensor) if isinstance(tensor, SymbolicTensor) else None
     if known is None and isinstance(getattr(tensor, "_array", None), TensorList):
-        return tensor._array.element_shape  # type: ignore[no-any-return]
+        return tensor._array.element_shape
     return UNKNOWN if known is None else known[1]
 
 
@@ -445,11 +445,11 @@ ELEMENT_SHAPE = define(
     shape_value=lambda op: list_spec(op.inputs[0]), gradient=NO_GRADIENT,
 )  # fmt: skip
 
-RESIZE = define(
+define(
     "TensorListResize", "input_handle: variant, size: int32 -> output_handle: variant",
     reference=lambda values, size: values.resized(int(size)),
     shape=_returns_list(_same_list),
-    gradient=lambda op, dlist: [apply_op(RESIZE, (dlist, length(op.inputs[0]))), None],
+    gradient=lambda op, dlist: [apply_op(op.definition, (dlist, length(op.inputs[0]))), None],
 )  # fmt: skip
 
 # ---- all entries at once --------------------------------------------------------------------------------------------

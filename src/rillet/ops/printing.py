@@ -89,7 +89,7 @@ PRINT = define(
 
 
 def _print_text(text: Any, *, output_stream: str, end: str) -> tuple[()]:
-    raw = np.asarray(text, object)[()]
+    raw: Any = np.asarray(text, object)[()]
     line = raw.decode(errors="backslashreplace") + end
     if output_stream.startswith("file://"):
         with open(output_stream.removeprefix("file://"), "a", encoding="utf-8") as file:

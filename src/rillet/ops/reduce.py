@@ -45,30 +45,32 @@ def accumulator(array: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _sum(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
-    return np.add.reduce(array, axes, accumulator(array, axes), None, keep_dims)
+    return np.add.reduce(array, axes, accumulator(array, axes), keepdims=keep_dims)
 
 
 def _product(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
     dtype = array.dtype
-    return np.multiply.reduce(array, axes, np.float32 if is_low(dtype) else dtype, None, keep_dims)
+    return np.multiply.reduce(array, axes, np.float32 if is_low(dtype) else dtype, keepdims=keep_dims)
 
 
 def _mean(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
     is_integer = array.dtype.kind in "iu"
-    total = np.add.reduce(array, axes, None if is_integer else accumulator(array, axes), None, keep_dims)
+    total = np.add.reduce(array, axes, None if is_integer else accumulator(array, axes), keepdims=keep_dims)
     count = 1
     for axis in axes:
         count *= array.shape[axis]
     if not is_integer:
         return total / total.dtype.type(count)
-    return np.trunc(total / count).astype(array.dtype) if count else np.zeros_like(total)
+    if not count:
+        return np.zeros_like(total)
+    return np.where(total < 0, -(-total // count), total // count)
 
 
 def _extremum(ufunc: np.ufunc, identity: Callable[[dtypes.DType], Any]) -> Any:
     def kernel(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:
         if array.size:
-            return ufunc.reduce(array, axes, None, None, keep_dims)
-        return ufunc.reduce(array, axes, None, None, keep_dims, identity(dtypes.as_dtype(array.dtype)))
+            return ufunc.reduce(array, axes, keepdims=keep_dims)
+        return ufunc.reduce(array, axes, keepdims=keep_dims, initial=identity(dtypes.as_dtype(array.dtype)))
 
     return kernel
 
@@ -84,7 +86,7 @@ def highest(dtype: dtypes.DType) -> Any:
 
 
 def _logical(ufunc: np.ufunc) -> Any:
-    return lambda array, axes, keep_dims: ufunc.reduce(array, axes, None, None, keep_dims)
+    return lambda array, axes, keep_dims: ufunc.reduce(array, axes, keepdims=keep_dims)
 
 
 def _euclidean_norm(array: Any, axes: tuple[int, ...], keep_dims: bool) -> Any:

@@ -225,11 +225,21 @@ def numpy_index(shape: tuple[int, ...], begin: Any, end: Any, strides: Any, mask
 # ---- strided slice --------------------------------------------------------------------------------------------------
 
 
-def _strided_slice_kernel(
-    value: Any, begin: Any, end: Any, strides: Any,
-    *, begin_mask: int, end_mask: int, ellipsis_mask: int, new_axis_mask: int, shrink_axis_mask: int,
-) -> Any:  # fmt: skip
-    masks = Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
+Kernel = Callable[..., Any]
+
+
+def _with_masks(kernel: Kernel) -> Kernel:
+    """A kernel that takes the five mask attributes, from one whose last parameter is a Masks."""
+
+    def masked(
+        *arrays: Any, begin_mask: int, end_mask: int, ellipsis_mask: int, new_axis_mask: int, shrink_axis_mask: int
+    ) -> Any:
+        return kernel(*arrays, Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask))
+
+    return masked
+
+
+def _strided_slice_kernel(value: Any, begin: Any, end: Any, strides: Any, masks: Masks) -> Any:
     value = as_array(value)
     return value[numpy_index(value.shape, begin, end, strides, masks)]
 
@@ -330,7 +340,7 @@ def _strided_slice_as_shape(op: Operation) -> TensorShape | None:
 
 def _strided_slice_gradient(op: Operation, dy: Any) -> list[Any]:
     bounds = op.inputs[1:4]
-    attrs = {name: op.attrs[name] for name in Masks._fields}
+    attrs = _masks_of(op)._asdict()
     if is_concrete(dy, *op.inputs):
         whole = np.array(op.inputs[0].shape.as_list(), bounds[0].dtype.numpy_dtype)
         return [apply_op(STRIDED_SLICE_GRAD, (whole, *bounds, dy), attrs), None, None, None]
@@ -350,7 +360,7 @@ def _written_out(tensor: Any) -> Any:
 STRIDED_SLICE = define(
     "StridedSlice", "input: T, begin: Index, end: Index, strides: Index -> output: T",
     f"T: type, Index: {{int16, int32, int64}}, {MASK_ATTRIBUTES}",
-    reference=_strided_slice_kernel,
+    reference=_with_masks(_strided_slice_kernel),
     shape=_sliced_shape,
     fold=_strided_slice_value,
     shape_value=_strided_slice_as_shape,
@@ -358,11 +368,7 @@ STRIDED_SLICE = define(
 )  # fmt: skip
 
 
-def _strided_slice_grad_kernel(
-    shape: Any, begin: Any, end: Any, strides: Any, dy: Any,
-    *, begin_mask: int, end_mask: int, ellipsis_mask: int, new_axis_mask: int, shrink_axis_mask: int,
-) -> Any:  # fmt: skip
-    masks = Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
+def _strided_slice_grad_kernel(shape: Any, begin: Any, end: Any, strides: Any, dy: Any, masks: Masks) -> Any:
     dy, whole = as_array(dy), sizes(shape)
     result = np.zeros(whole, dy.dtype)
     result[numpy_index(whole, begin, end, strides, masks)] = dy
@@ -372,19 +378,13 @@ def _strided_slice_grad_kernel(
 STRIDED_SLICE_GRAD = define(
     "StridedSliceGrad", "shape: Index, begin: Index, end: Index, strides: Index, dy: T -> output: T",
     f"T: type, Index: index, {MASK_ATTRIBUTES}",
-    reference=_strided_slice_grad_kernel,
+    reference=_with_masks(_strided_slice_grad_kernel),
     shape=lambda op: constant_value_as_shape(op.inputs[0]),
-    gradient=lambda op, dy: [None] * 4 + [apply_op(
-        STRIDED_SLICE, (dy, *op.inputs[1:4]), {name: op.attrs[name] for name in Masks._fields}
-    )],
+    gradient=lambda op, dy: [None] * 4 + [apply_op(STRIDED_SLICE, (dy, *op.inputs[1:4]), _masks_of(op)._asdict())],
 )  # fmt: skip
 
 
-def _update_kernel(
-    value: Any, begin: Any, end: Any, strides: Any, update: Any,
-    *, begin_mask: int, end_mask: int, ellipsis_mask: int, new_axis_mask: int, shrink_axis_mask: int,
-) -> Any:  # fmt: skip
-    masks = Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
+def _update_kernel(value: Any, begin: Any, end: Any, strides: Any, update: Any, masks: Masks) -> Any:
     result = np.array(as_array(value))
     index = numpy_index(result.shape, begin, end, strides, masks)
     if np.shape(update) != result[index].shape and np.shape(update) != ():
@@ -406,7 +406,7 @@ def _check_assigned(target: tuple[int, ...], given: tuple[int, ...]) -> None:
 
 
 def _update_gradient(op: Operation, dy: Any) -> list[Any]:
-    attrs = {name: op.attrs[name] for name in Masks._fields}
+    attrs = _masks_of(op)._asdict()
     bounds, update = op.inputs[1:4], op.inputs[4]
     nothing = apply_op(REGISTRY["ZerosLike"], (update,))
     kept = apply_op(TENSOR_UPDATE, (dy, *bounds, nothing), attrs)
@@ -420,55 +420,35 @@ def _update_gradient(op: Operation, dy: Any) -> list[Any]:
 TENSOR_UPDATE = define(
     "TensorStridedSliceUpdate", "input: T, begin: Index, end: Index, strides: Index, value: T -> output: T",
     f"T: type, Index: index, {MASK_ATTRIBUTES}",
-    reference=_update_kernel,
+    reference=_with_masks(_update_kernel),
     shape=lambda op: op.inputs[0].shape,
     gradient=_update_gradient,
 )  # fmt: skip
 
 
-@public("tensor_strided_slice_update", v1=[], v2=[])
-def tensor_strided_slice_update(
-    input: Any, begin: Any, end: Any, strides: Any, value: Any, name: str | None = None, **masks: int
-) -> Any:
-    """`input` with the strided slice replaced by `value`, which broadcasts to it."""
-    return apply_op(TENSOR_UPDATE, (input, begin, end, strides, value), masks, name)
-
-
 # ---- assignment to a part of a variable -----------------------------------------------------------------------------
 
 
-def _assign_part(state: Any, begin: Any, end: Any, strides: Any, value: Any, **masks: int) -> None:
+def _assign_to_reference(state: Any, begin: Any, end: Any, strides: Any, value: Any, masks: Masks) -> Any:
     with state.lock:
-        state.value = _update_kernel(read_state(state), begin, end, strides, value, **masks)
-
-
-def _assign_kernel(
-    state: Any, begin: Any, end: Any, strides: Any, value: Any,
-    *, begin_mask: int, end_mask: int, ellipsis_mask: int, new_axis_mask: int, shrink_axis_mask: int,
-) -> Any:  # fmt: skip
-    _assign_part(state, begin, end, strides, value, begin_mask=begin_mask, end_mask=end_mask,
-                 ellipsis_mask=ellipsis_mask, new_axis_mask=new_axis_mask, shrink_axis_mask=shrink_axis_mask)  # fmt: skip
+        state.value = _update_kernel(read_state(state), begin, end, strides, value, masks)
     return state
 
 
-def _assign_resource_kernel(
-    state: Any, begin: Any, end: Any, strides: Any, value: Any,
-    *, begin_mask: int, end_mask: int, ellipsis_mask: int, new_axis_mask: int, shrink_axis_mask: int,
-) -> tuple[()]:  # fmt: skip
-    _assign_part(state, begin, end, strides, value, begin_mask=begin_mask, end_mask=end_mask,
-                 ellipsis_mask=ellipsis_mask, new_axis_mask=new_axis_mask, shrink_axis_mask=shrink_axis_mask)  # fmt: skip
+def _assign_to_resource(*state_and_inputs: Any) -> tuple[()]:
+    _assign_to_reference(*state_and_inputs)
     return ()
 
 
 ASSIGN_RESOURCE = define(
     "ResourceStridedSliceAssign", "ref: resource, begin: Index, end: Index, strides: Index, value: T ->",
     f"T: type, Index: index, {MASK_ATTRIBUTES}",
-    reference=_assign_resource_kernel, shape=lambda op: [], gradient=NO_GRADIENT, is_stateful=True,
+    reference=_with_masks(_assign_to_resource), shape=lambda op: [], gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 ASSIGN_REFERENCE = define(
     "StridedSliceAssign", "ref: Ref(T), begin: Index, end: Index, strides: Index, value: T -> output_ref: Ref(T)",
     f"T: type, Index: index, {MASK_ATTRIBUTES}",
-    reference=_assign_kernel, shape=lambda op: op.inputs[0].shape, gradient=NO_GRADIENT, is_stateful=True,
+    reference=_with_masks(_assign_to_reference), shape=lambda op: op.inputs[0].shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 
 
@@ -494,7 +474,7 @@ def _assigner(variable: Any, bounds: Sequence[Any], masks: dict[str, int], name:
     return assign
 
 
-# ---- tf.strided_slice ------------------------------------------------------------------------------------
+# ---- tf.strided_slice -----------------------------------------------------------------------------------------------
 
 
 @public("strided_slice")

@@ -33,7 +33,7 @@ from rillet.ops.elementwise import (
     xlog1py,
     xlogy,
 )
-from rillet.ops.families import broadcast_shapes, same_shape, unary
+from rillet.ops.families import broadcast_shapes, no_gradient_rule, same_shape, unary
 from rillet.ops.reduce import reduce_sum
 from rillet.ops.scope import scope
 
@@ -134,7 +134,7 @@ lgamma = _function("Lgamma", special_functions.lgamma, lambda op, dy: dy * digam
 
 def _pair(op_type: str, arguments: tuple[str, str], kernel: Any, derivatives: Any, types: str = "floating") -> OpDef:
     first, second = arguments
-    gradient = None if derivatives is None else broadcast_derivatives(derivatives)
+    gradient = no_gradient_rule if derivatives is None else broadcast_derivatives(derivatives)
     return define(
         op_type, f"{first}: T, {second}: T -> z: T", f"T: {types}", reference=in_double(kernel),
         shape=broadcast_shapes, gradient=gradient, elementwise=True,
@@ -185,7 +185,8 @@ IGAMMAC = define(
 _pair("IgammaGradA", ("a", "x"), special_functions.igamma_grad_a, None, _WIDE)
 define(
     "RandomGammaGrad", "alpha: T, sample: T -> output: T", f"T: {_WIDE}",
-    reference=in_double(special_functions.random_gamma_grad), shape=broadcast_shapes, elementwise=True,
+    reference=in_double(special_functions.random_gamma_grad), shape=broadcast_shapes, gradient=no_gradient_rule,
+    elementwise=True,
 )  # fmt: skip
 
 

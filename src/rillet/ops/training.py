@@ -52,9 +52,12 @@ class Update:
         return [part.partition(":")[0].strip() for part in self.attributes.split(",") if part]
 
 
-def define_update(update: Update, sparse: bool = True) -> None:
-    """Registers the dense ops of `update`, and with `sparse` the ones that take (grad, indices)."""
-    for is_resource in (True, False):
+def define_update(update: Update, sparse: bool = True, reference: bool = True) -> None:
+    """Registers the dense ops of `update`, with `sparse` the ones that take (grad, indices) too.
+
+    reference: whether there are ops on reference variables besides those on resource variables.
+    """
+    for is_resource in (True, False) if reference else (True,):
         _define(update, is_resource, is_sparse=False)
         if sparse:
             _define(update, is_resource, is_sparse=True)
@@ -359,7 +362,6 @@ def power_sign(var: Any, m: Any, *, lr: Any, logbase: Any, sign_decay: Any, beta
 
 for _update in (
     Update("Momentum", "var accum; lr grad momentum", momentum, "use_nesterov: bool = False"),
-    Update("KerasMomentum", "var accum; lr grad momentum", keras_momentum, "use_nesterov: bool = False"),
     Update("Adagrad", "var accum; lr grad", adagrad, "update_slots: bool = True"),
     Update("AdagradV2", "var accum; lr epsilon grad", adagrad_v2, "update_slots: bool = True"),
     Update("Adadelta", "var accum accum_update; lr rho epsilon grad", adadelta),
@@ -376,6 +378,11 @@ for _update in (
     ),
 ):
     define_update(_update)
+
+define_update(
+    Update("KerasMomentum", "var accum; lr grad momentum", keras_momentum, "use_nesterov: bool = False"),
+    reference=False,
+)
 
 # Adam and its kin change every row, named or not: their optimizers compose the sparse form from scatters.
 for _update in (

@@ -47,7 +47,7 @@ def create_global_step(graph: Graph | None = None) -> Any:
     home = graph or context.get_default_graph()
     if get_global_step(home) is not None:
         raise ValueError('"global_step" already exists.')
-    options = {"dtype": dtypes.int64, "initializer": Zeros(), "trainable": False}
+    options: dict[str, Any] = {"dtype": dtypes.int64, "initializer": Zeros(), "trainable": False}
     if graph is None and context.executing_eagerly():
         step = get_variable(GraphKeys.GLOBAL_STEP, [], **options)
         home.add_to_collection(GraphKeys.GLOBAL_STEP, step)

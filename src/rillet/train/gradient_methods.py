@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rillet.core import context
@@ -47,7 +48,7 @@ class _WithScalars(Optimizer):
 class _Fused(_WithScalars):
     """An optimizer whose whole update of a variable is one op."""
 
-    _attributes: dict[str, Any] = {}
+    _attributes: Mapping[str, Any] = MappingProxyType({})
 
     def _form(self, var: Any) -> tuple[str, list[str], list[Any], list[Any]]:
         """The op, the names of the slots it takes, and its scalars before and after the gradient."""
@@ -159,7 +160,7 @@ class AdamOptimizer(_WithScalars):
         new_v = _decayed(v, beta2, grad.indices, (grad.values * grad.values) * (1 - beta2))
         root = _sqrt(new_v)
         update = var.assign_sub(step * new_m / (root + epsilon), use_locking=self._use_locking)
-        return group(*[value for value in (update, new_m, new_v)])
+        return group(update, new_m, new_v)
 
     def _finish(self, update_ops: list[Any], name_scope: str) -> Any:
         operations = [operation for operation in update_ops if operation is not None]

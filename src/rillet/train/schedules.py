@@ -31,7 +31,7 @@ class _Now:
 
     @property
     def dtype(self) -> DType:
-        return self.rate.dtype  # type: ignore[no-any-return]
+        return self.rate.dtype
 
     def cast(self, *values: Any) -> list[Any]:
         return [cast(value, self.dtype) for value in values]
