@@ -129,6 +129,8 @@ _MODULES = {
         "resources",
         "scopes",
         "session",
+        "sparse",
+        "sparse_v1",
         "statistics",
         "template",
         "tensor_array",

@@ -353,9 +353,11 @@ OTHER = [
     ),
     Row(
         "compat.v1.placeholder_with_default",
-        lambda tf, x: tf.compat.v1.placeholder_with_default(x, x.shape) * 2.0,
+        lambda tf, x: with_default(tf, x),
         [anything(3)],
         SINGLE,
+        wrt=(),
+        eager=False,
         function=False,
     ),
     Row(
@@ -376,6 +378,12 @@ OTHER = [
         "nest", lambda tf, x: tf.nest.map_structure(lambda v: v * 2.0, {"a": x, "b": [x, (x,)]}), [anything(2)], SINGLE
     ),
 ]
+
+
+def with_default(tf: Any, x: Any) -> Any:
+    """What depends on a placeholder that nobody feeds, and the gradient through it."""
+    y = tf.compat.v1.placeholder_with_default(x, x.shape) * 2.0
+    return [y, tf.compat.v1.gradients(y, x)[0]]
 
 
 def printed(tf: Any, x: Any) -> Any:

@@ -222,7 +222,7 @@ def _saved(body: FuncGraph, higher_order: bool) -> Sequence[SymbolicTensor]:
 def _apply(body: FuncGraph, inputs: Sequence[Any], extra: Sequence[SymbolicTensor], name: str | None) -> list[Any]:
     function = body.function(extra)
     definition = STATEFUL_PARTITIONED_CALL if function.is_stateful else PARTITIONED_CALL
-    attrs = {"f": function, "Tout": tuple(tensor.dtype.base_dtype for tensor in function.outputs)}
+    attrs = {"f": function, "Tout": function.output_dtypes}
     graph = graph_for(inputs)
     if graph is not None and body.control_captures:
         with graph.control_dependencies(body.control_captures):
@@ -247,7 +247,7 @@ def _gradient_of_call(op: Operation, *dys: Any) -> list[Any]:
     outputs: Sequence[Any] = op.outputs
     if missing:
         more = body.function([*function.outputs[len(body.outputs) :], *missing])
-        attrs = {"f": more, "Tout": tuple(tensor.dtype.base_dtype for tensor in more.outputs)}
+        attrs = {"f": more, "Tout": more.output_dtypes}
         outputs = extended(op, attrs, specs_of(missing))
     weights = [convert_to_tensor(dys[index]) for index in chosen]
     return backward.pack(

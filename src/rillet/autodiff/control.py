@@ -97,7 +97,7 @@ def _with_intermediates(op: Operation, values: Sequence[ForwardValues], needed: 
         assert isinstance(graph, FuncGraph)
         more = [tensor if tensor.op.graph is graph else stand_in(graph, tensor) for tensor in missing]
         functions.append(graph.function([*function.outputs[len(graph.outputs) :], *more]))
-    attrs: dict[str, Any] = {"Tout": tuple(tensor.dtype.base_dtype for tensor in functions[0].outputs)}
+    attrs: dict[str, Any] = {"Tout": functions[0].output_dtypes}
     if "branches" in op.attrs:
         attrs["branches"] = tuple(functions)
     else:

@@ -216,7 +216,7 @@ class _QuickForm:
     options the kernel takes, and where the output's dtype comes from. `usable` is false for lists, several outputs,
     state and the like."""
 
-    __slots__ = ("allowed", "inputs", "kernel", "keys", "options", "output_dtype", "output_key", "usable")
+    __slots__ = ("allowed", "defaults", "inputs", "kernel", "keys", "options", "output_dtype", "output_key", "usable")
 
     def __init__(self, definition: OpDef) -> None:
         signature = definition.signature
@@ -234,6 +234,9 @@ class _QuickForm:
             key: None if attribute.allowed is None else frozenset(map(id, attribute.allowed))
             for key, attribute in signature.attributes.items()
         }
+        self.defaults = {
+            key: attribute.default for key, attribute in signature.attributes.items() if isinstance(attribute.default, DType)
+        }
         self.keys = definition.kernel_attributes
         self.options = {key: signature.attributes[key].default for key in self.keys if key in signature.attributes}
         output = signature.outputs[0] if signature.outputs else None
@@ -241,6 +244,23 @@ class _QuickForm:
         self.output_dtype = output.dtype if output else None
         if self.output_key is not None:
             self.options.setdefault(self.output_key, signature.attributes[self.output_key].default)
+
+
+def _plain_value(value: Any, wanted: DType | None) -> tuple[DType, Any] | None:
+    """A NumPy array, or whole numbers where `wanted` is an integer type, as (dtype, array). None for anything else:
+    what it becomes is decided the long way."""
+    kind = type(value)
+    if kind is np.ndarray:
+        dtype = dtypes.FROM_NUMPY.get(value.dtype)
+        return None if dtype is None or value.dtype.kind == "O" else (dtype, value)
+    if wanted is None or not wanted.is_integer:
+        return None
+    if kind is int or ((kind is list or kind is tuple) and value and all(type(part) is int for part in value)):
+        try:
+            return wanted, np.array(value, wanted.numpy_dtype)
+        except OverflowError:
+            return None
+    return None
 
 
 def _quick_form(definition: OpDef) -> _QuickForm:
@@ -260,9 +280,13 @@ def _run_quickly(
     types: dict[str, DType] = {}
     arrays = []
     for value, (key, fixed) in zip(inputs, form.inputs, strict=True):
-        if type(value) is not EagerTensor:
-            return None
-        dtype = value.dtype
+        if type(value) is EagerTensor:
+            dtype, array = value.dtype, value._array
+        else:
+            plain = _plain_value(value, fixed or types.get(key) or form.defaults.get(key))
+            if plain is None:
+                return None
+            dtype, array = plain
         if key is None:
             if dtype is not fixed:
                 return None
@@ -273,7 +297,7 @@ def _run_quickly(
             types[key] = dtype
         elif types[key] is not dtype:
             return None
-        arrays.append(value._array)
+        arrays.append(array)
     known = {**form.options, **types, **attrs} if attrs else {**form.options, **types}
     kernel = form.kernel
     assert kernel is not None
@@ -358,6 +382,8 @@ def _resolve(
         if argument.is_list:
             tensors.extend(_resolve_list(definition, argument, value, attrs, inputs, graph))
             continue
+        if argument.is_ref and not isinstance(value, Tensor) and hasattr(value, "_ref"):
+            value = value._ref()  # the variable itself: its value would not do
         if key is None:
             tensor = as_tensor(value, argument.dtype, None, graph, argument.name, definition)
         elif type(value) is EagerTensor or type(value) is SymbolicTensor:

@@ -36,13 +36,11 @@ class Function:
         self.outputs = tuple(outputs)
         self.operations = tuple(operations)
         self.graph = graph
+        self.is_stateful = any(operation.definition.is_stateful for operation in self.operations)
+        self.output_dtypes = tuple(tensor.dtype.base_dtype for tensor in self.outputs)
 
     def __repr__(self) -> str:
         return f"<Function {self.name}: {len(self.inputs)} -> {len(self.outputs)}, {len(self.operations)} operations>"
-
-    @property
-    def is_stateful(self) -> bool:
-        return any(operation.definition.is_stateful for operation in self.operations)
 
     @staticmethod
     def cut(
@@ -119,7 +117,8 @@ class FuncGraph(Graph):
         self.control_captures: list[Operation] = []
         self._captures: dict[int, tuple[Tensor, SymbolicTensor]] = {}
         self._aliases: dict[int, tuple[Tensor, SymbolicTensor]] = {}
-        self._functions: dict[Any, Function] = {}
+        self._functions: dict[tuple[int, ...], Function] = {}
+        self._functions_at = (0, 0)
         self.seed = context.eager_seed() if current is None else current.seed
         if current is not None:
             self._collections = current._collections
@@ -244,7 +243,10 @@ class FuncGraph(Graph):
     def function(self, extra_outputs: Sequence[SymbolicTensor] = ()) -> Function:
         """The body as it stands; the same object while it is unchanged."""
         outputs = [*self.outputs, *extra_outputs]
-        key = (self.version, self.rewrites, *map(id, self.inputs), None, *map(id, outputs))
+        if self._functions_at != (self.version, self.rewrites):
+            self._functions_at = (self.version, self.rewrites)
+            self._functions.clear()
+        key = tuple(map(id, outputs))
         known = self._functions.get(key)
         if known is None:
             effects = [operation for operation in self._operations if operation.definition.is_stateful]

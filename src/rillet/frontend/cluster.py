@@ -12,7 +12,7 @@ from rillet.core.export import public
 from rillet.frontend.config_objects import ClusterDef, ConfigProto, ServerDef
 
 
-def _tasks(job: str, given: Any) -> dict[int, str]:
+def _checked_tasks(job: str, given: Any) -> dict[int, str]:
     if isinstance(given, dict):
         tasks = dict(sorted(given.items()))
     elif isinstance(given, (list, tuple)):
@@ -42,7 +42,7 @@ class ClusterSpec:
                 "`cluster` must be a dictionary mapping one or more job names to lists of network addresses, or a "
                 "`ClusterDef` protocol buffer"
             )
-        self._tasks = {job: _tasks(job, tasks) for job, tasks in cluster.items()}
+        self._tasks: dict[str, dict[int, str]] = {job: _checked_tasks(job, tasks) for job, tasks in cluster.items()}
 
     @property
     def jobs(self) -> list[str]:

@@ -126,7 +126,7 @@ class Mapping(dict[Any, Any]):
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(_SCALARS[self._key_kind][0](key), _SCALARS[self._value_kind][0](value))
 
-    def update(self, other: Any = (), **more: Any) -> None:
+    def update(self, other: Any = (), **more: Any) -> None:  # type: ignore[override]
         for key, value in {**dict(other), **more}.items():
             self[key] = value
 
@@ -185,7 +185,7 @@ class Message:
         kind = self.FIELDS.get(name, _ABSENT)
         label = f'"{name}" in protocol message object.'
         if kind is _ABSENT:
-            raise AttributeError(f"Assignment not allowed (no field {label[:-1]}).")
+            raise AttributeError(f'Protocol message {type(self).__name__} has no "{name}" field.')
         if isinstance(kind, type):
             raise AttributeError(f"Assignment not allowed to message field {label}")
         if isinstance(kind, (list, dict)):
@@ -231,7 +231,7 @@ class Message:
     def _same(self, other: Any) -> Message:
         if type(other) is not type(self):
             raise TypeError(f"Parameter must be instance of same class: expected {type(self).__name__}, got {other!r}")
-        return other  # type: ignore[no-any-return]
+        return other
 
     def _set_fields(self) -> list[str]:
         """The fields that differ from their defaults, in the order of the definition."""
@@ -252,7 +252,7 @@ class Message:
         if type(other) is not type(self):
             return NotImplemented
         names = self._set_fields()
-        return names == other._set_fields() and all(self._values[name] == other._values[name] for name in names)  # type: ignore[attr-defined]
+        return names == other._set_fields() and all(self._values[name] == other._values[name] for name in names)
 
     def __repr__(self) -> str:
         return "".join(f"{line}\n" for line in self._lines())

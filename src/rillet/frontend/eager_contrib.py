@@ -57,7 +57,7 @@ def _positions(f: Callable[..., Any], params: Sequence[int | str] | None, count:
         raise ValueError(
             f"params must be positions or names of arguments of the function, but has {wrong or 'nothing'}"
         )
-    return positions
+    return [entry for entry in positions if isinstance(entry, int)]
 
 
 @public(v1=["contrib.eager.value_and_gradients_function"])

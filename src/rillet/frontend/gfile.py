@@ -120,6 +120,10 @@ class GFile:
             self._file.close()
             self._file = None
 
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:  # programs write GFile(name).read()
+            self.close()
+
     def __enter__(self) -> GFile:
         return self
 

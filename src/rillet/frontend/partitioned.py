@@ -20,7 +20,7 @@ def make_partitioned(
     """The variable `name` in as many parts along an axis as `partitioner` says; make(name, shape, dtype, initializer)
     makes one. ValueError when the partitioner divides more than one axis."""
     counts = [int(count) for count in partitioner(shape=shape, dtype=dtype)]
-    sizes = [int(size) for size in shape.as_list()]
+    sizes = [int(size or 0) for size in shape.as_list()]
     if len(counts) != len(sizes) or any(count < 1 for count in counts):
         raise ValueError(
             f"Partitioner returned a partition list that does not match the Variable's rank: {counts} vs. {shape}"

@@ -191,6 +191,8 @@ class TestCase(unittest.TestCase):
         self, graph: Any = None, config: Any = None, use_gpu: bool = True, force_gpu: bool = False
     ) -> contextlib.AbstractContextManager[Any]:
         """cached_session(), or with a graph session(graph)."""
+        if self._testMethodName == "test_session":  # its name makes unittest take it for a test
+            self.skipTest("Not a test.")
         if graph is None:
             return self.cached_session(None, config, use_gpu, force_gpu)
         return self.session(graph, config, use_gpu, force_gpu)
@@ -435,8 +437,7 @@ class TestCase(unittest.TestCase):
         pattern = r"Incompatible shapes|Dimensions must be equal|required broadcastable shapes"
         return self.assertRaisesWithPredicateMatch(exception_type, pattern)
 
-    def assertRaisesRegexp(self, exception: Any, regexp: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.assertRaisesRegex(exception, regexp, *args, **kwargs)
+    assertRaisesRegexp: Any = unittest.TestCase.assertRaisesRegex
 
     # ---- threads ----
 

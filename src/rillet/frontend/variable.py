@@ -17,10 +17,10 @@ from rillet.core.execution import VariableState
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
-from rillet.core.opdef import REGISTRY
+from rillet.core.opdef import REGISTRY, OpDef
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor, TensorReference, set_handle_data
-from rillet.errors import location_of, user_site
+from rillet.errors import OpError, location_of, user_site
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.scopes import eager_name_scope, eager_outside_functions, init_scope, use_eager_name_scope
 from rillet.frontend.variable_creation import (
@@ -35,7 +35,7 @@ from rillet.frontend.variable_creation import (
 from rillet.frontend.variable_updates import SparseUpdates
 from rillet.ops import operators
 from rillet.ops.indexing import variable_getitem
-from rillet.ops.state import read_variable
+from rillet.ops.state import read_state, read_variable
 
 _EAGER_IDS = itertools.count()
 
@@ -359,7 +359,10 @@ class ResourceVariable(Variable):
                 self._snapshot = read_variable(handle, self._dtype)
 
     def value(self) -> Any:
-        if context.state().recorders:
+        current = context.state()
+        if current.quick and isinstance(self._source, EagerTensor):
+            return EagerTensor(read_state(self._source._array), self._dtype, user_site())
+        if current.recorders:
             self._accessed()
         return read_variable(self._source, self._dtype)
 
@@ -405,8 +408,20 @@ class ResourceVariable(Variable):
                 f"Cannot assign value to variable '{self.name}': Shape mismatch.The variable shape {self._shape}, and the "
                 f"assigned value shape {tensor.shape} are incompatible."
             )
-        operation = apply_op(REGISTRY[self._UPDATES[kind]], (self._source, tensor), name=name)
+        operation = self._run(REGISTRY[self._UPDATES[kind]], tensor, name)
         return self._after(operation) if read_value else operation
+
+    def _run(self, definition: OpDef, tensor: Any, name: str | None) -> Any:
+        """The update, made now by its kernel where nobody watches, else by way of dispatch (which also says what went
+        wrong in the kernel)."""
+        current, kernel = context.state(), definition.reference
+        if current.quick and isinstance(self._source, EagerTensor) and isinstance(tensor, EagerTensor) and kernel:
+            try:
+                current.run_quietly(kernel, self._source._array, tensor._array)
+                return None
+            except (OpError, ValueError, TypeError):  # it fails again in dispatch, where the reason is found
+                return apply_op(definition, (self._source, tensor), name=name)
+        return apply_op(definition, (self._source, tensor), name=name)
 
     def _sparse_update(
         self, suffix: str, indices: Any, updates: Any, name: str | None, use_locking: bool = False
@@ -559,10 +574,6 @@ def _convert_first(function: Callable[..., Any]) -> Callable[..., Any]:
 
 VariableType.base, VariableType.resource, VariableType.reference = Variable, ResourceVariable, ReferenceVariable
 
-for _name, _function in operators.OPERATORS.items():
-    setattr(Variable, _name, _convert_first(_function))
-setattr(Variable, "__getitem__", variable_getitem)
-
 
 def _equal_or_same(self: Any, other: Any) -> Any:
     """Elements compared where TensorFlow 2 runs eagerly (and in its functions); elsewhere whether it is the same object."""
@@ -577,5 +588,11 @@ def _unequal_or_other(self: Any, other: Any) -> Any:
     return self is not other
 
 
-setattr(Variable, "__eq__", _equal_or_same)
-setattr(Variable, "__ne__", _unequal_or_other)
+_METHODS = {
+    **{name: _convert_first(function) for name, function in operators.OPERATORS.items()},
+    "__getitem__": variable_getitem,
+    "__eq__": _equal_or_same,
+    "__ne__": _unequal_or_other,
+}
+for _name, _method in _METHODS.items():
+    setattr(Variable, _name, _method)

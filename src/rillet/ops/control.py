@@ -102,6 +102,7 @@ def share_captures(graphs: Sequence[FuncGraph]) -> list[Tensor]:
         captured = {id(tensor) for tensor in graph.internal_captures}
         own = [tensor for tensor in graph.inputs if id(tensor) not in captured]
         graph.inputs = [*own, *[graph.capture(tensor) for tensor in outside.values()]]
+        graph.rewrites += 1
     return list(outside.values())
 
 
@@ -113,7 +114,7 @@ def select(selector: Any, graphs: Sequence[FuncGraph], inputs: Sequence[Any], na
     """
     functions = [graph.function() for graph in graphs]
     is_stateful = any(function.is_stateful for function in functions)
-    attrs: dict[str, Any] = {"Tout": tuple(tensor.dtype.base_dtype for tensor in functions[0].outputs)}
+    attrs: dict[str, Any] = {"Tout": functions[0].output_dtypes}
     if selector.dtype.base_dtype is dtypes.int32:
         definition = CASE if is_stateful else STATELESS_CASE
         attrs["branches"] = tuple(functions)

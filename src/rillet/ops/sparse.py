@@ -11,7 +11,7 @@ from rillet.core.dispatch import apply_op
 from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape
-from rillet.core.static import constant_value, constant_value_as_shape
+from rillet.core.static import constant_value_as_shape
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.arrange import invert_permutation
 from rillet.ops.gather import gather, gather_nd
