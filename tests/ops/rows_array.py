@@ -771,14 +771,6 @@ PADS = [
         [anything(1, 5, 5, 1)],
         ("float32", "float64"),
     ),
-    Row(
-        "extract_volume_patches",
-        lambda tf, x: tf.compat.v1.extract_volume_patches(
-            x, ksizes=[1, 2, 2, 1, 1], strides=[1, 1, 1, 1, 1], padding="VALID"
-        ),
-        [anything(1, 3, 3, 2, 1)],
-        ("float32", "float64"),
-    ),
 ]
 
 CHOICES = [
@@ -928,19 +920,6 @@ CHOICES = [
         [small(8), small(4)],
         ("int32", "float32", "string"),
         wrt=(),
-    ),
-    Row(
-        "sets.intersection",
-        lambda tf, x, y: [
-            tf.sparse.to_dense(tf.sets.intersection(x, y)),
-            tf.sparse.to_dense(tf.sets.union(x, y)),
-            tf.sparse.to_dense(tf.sets.difference(x, y)),
-            tf.sets.size(tf.sets.intersection(x, y)),
-        ],
-        [index(5, 2, 3, dtype="int64"), index(5, 2, 4, dtype="int64")],
-        ("int64",),
-        wrt=(),
-        unknown_shapes=False,
     ),
 ]
 

@@ -178,19 +178,58 @@ SPARSE = [
         wrt=(),
     ),
     Row(
-        "sparse.bincount",
-        lambda tf, x: tf.sparse.to_dense(tf.sparse.bincount(x, axis=-1)),
-        [index(4, 2, 5)],
-        ("int32",),
-        wrt=(),
-    ),
-    Row(
         "IndexedSlices",
         lambda tf, x: tf.convert_to_tensor(
             tf.IndexedSlices(x, tf.constant([1, 0, 1]), dense_shape=tf.constant([3, 2]))
         ),
         [anything(3, 2)],
         SINGLE,
+    ),
+]
+
+SPARSE_OPS = [
+    Row(
+        "raw_ops.SparseDenseCwiseAdd",
+        lambda tf, x, y: tf.raw_ops.SparseDenseCwiseAdd(sp_indices=CELLS, sp_values=x, sp_shape=[3, 4], dense=y),
+        [anything(4), anything(3, 4)],
+        REAL,
+        {"row": [None, (4,)], "column": [None, (3, 1)], "scalar": [None, ()]},
+        wrt=(),
+    ),
+    *(
+        Row(
+            f"raw_ops.{kind}",
+            lambda tf, x, axes, kind=kind: [
+                *getattr(tf.raw_ops, kind)(
+                    input_indices=CELLS, input_values=x, input_shape=[3, 4], reduction_axes=axes
+                ),
+                *getattr(tf.raw_ops, kind)(
+                    input_indices=CELLS, input_values=x, input_shape=[3, 4], reduction_axes=axes, keep_dims=True
+                ),
+            ],
+            [distinct(4), values([1], "int32")],
+            REAL,
+            {"columns": [None, values([0], "int32")], "negative": [None, values([-1], "int32")]},
+            wrt=(),
+        )
+        for kind in ("SparseReduceSumSparse", "SparseReduceMaxSparse")
+    ),
+    *(
+        Row(
+            f"raw_ops.{kind}",
+            lambda tf, x, y, kind=kind: getattr(tf.raw_ops, kind)(
+                a_indices=CELLS,
+                a_values=x,
+                a_shape=[3, 4],
+                b_indices=[[0, 0], [0, 1], [2, 2]],
+                b_values=y,
+                b_shape=[3, 4],
+            ),
+            [distinct(4), anything(3)],
+            REAL,
+            wrt=(),
+        )
+        for kind in ("SparseSparseMinimum", "SparseSparseMaximum")
     ),
 ]
 
@@ -203,62 +242,6 @@ def ragged(tf: Any, x: Any) -> Any:
 
 
 RAGGED = [
-    Row(
-        "RaggedTensor.to_tensor",
-        lambda tf, x: [ragged(tf, x).to_tensor(), ragged(tf, x).to_tensor(default_value=-1, shape=[None, 4])],
-        [anything(5)],
-        SINGLE,
-        unknown_shapes=False,
-    ),
-    Row(
-        "RaggedTensor.row_lengths",
-        lambda tf, x: [
-            ragged(tf, x).row_lengths(),
-            ragged(tf, x).value_rowids(),
-            ragged(tf, x).nrows(),
-            ragged(tf, x).bounding_shape(),
-        ],
-        [anything(5)],
-        ("float32",),
-        wrt=(),
-        unknown_shapes=False,
-    ),
-    Row(
-        "ragged.reduce_sum",
-        lambda tf, x: [tf.reduce_sum(ragged(tf, x), axis=1), tf.reduce_mean(ragged(tf, x)[2:], axis=1)],
-        [anything(5)],
-        SINGLE,
-        unknown_shapes=False,
-    ),
-    Row(
-        "ragged.operators",
-        lambda tf, x: (ragged(tf, x) * 2.0 + 1.0).flat_values,
-        [anything(5)],
-        SINGLE,
-        unknown_shapes=False,
-    ),
-    Row(
-        "ragged.range",
-        lambda tf, n: [tf.ragged.range(n).flat_values, tf.ragged.range(n).row_splits],
-        [values([3, 0, 2], "int32")],
-        ("int32",),
-        wrt=(),
-        unknown_shapes=False,
-    ),
-    Row(
-        "RaggedTensor.from_tensor",
-        lambda tf, x: tf.RaggedTensor.from_tensor(x, lengths=[1, 3]).flat_values,
-        [anything(2, 3)],
-        SINGLE,
-        unknown_shapes=False,
-    ),
-    Row(
-        "ragged.map_flat_values",
-        lambda tf, x: tf.ragged.map_flat_values(tf.square, ragged(tf, x)).flat_values,
-        [anything(5)],
-        SINGLE,
-        unknown_shapes=False,
-    ),
 ]
 
 
@@ -363,17 +346,8 @@ OTHER = [
     Row(
         "raw_ops.Identity", lambda tf, x: tf.raw_ops.Identity(input=x), [anything(3)], ("float32", "float64", "string")
     ),
-    Row(
-        "raw_ops.ToBool",
-        lambda tf, x: tf.raw_ops.ToBool(input=x),
-        [values(0.5)],
-        ("float32", "int32"),
-        {"zero": [values(0)], "empty": [values([])]},
-        wrt=(),
-    ),
     Row("print", lambda tf, x: printed(tf, x), [anything(3)], ("float32",), wrt=()),
     Row("compat.v1.Print", lambda tf, x: tf.compat.v1.Print(x * 2.0, [x], "values"), [anything(3)], SINGLE),
-    Row("timestamp", lambda tf: tf.cast(tf.timestamp() > 0, tf.int32), [], ("float32",), wrt=()),
     Row(
         "nest", lambda tf, x: tf.nest.map_structure(lambda v: v * 2.0, {"a": x, "b": [x, (x,)]}), [anything(2)], SINGLE
     ),
@@ -392,4 +366,4 @@ def printed(tf: Any, x: Any) -> Any:
         return tf.identity(x)
 
 
-ROWS = [*CLIPPING, *SPARSE, *RAGGED, *DERIVATIVES, *OTHER]
+ROWS = [*CLIPPING, *SPARSE, *SPARSE_OPS, *RAGGED, *DERIVATIVES, *OTHER]

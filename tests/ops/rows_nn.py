@@ -782,13 +782,6 @@ SEQUENCES = [
         wrt=(),
     ),
     Row(
-        "image.total_variation",
-        lambda tf, x: tf.image.total_variation(x),
-        [distinct(1, 3, 4, 2)],
-        SINGLE,
-        unknown_shapes=False,
-    ),
-    Row(
         "nn.scale_regularization_loss",
         lambda tf, x: [tf.nn.scale_regularization_loss(x), tf.nn.compute_average_loss(x)],
         [positive(4)],

@@ -89,18 +89,6 @@ ROWS = [
         texts(["a", "b", "c"]),
     ),
     string_row(
-        "strings.split",
-        lambda tf, s: tf.strings.split(s).to_tensor("-"),
-        texts(["a b  c", "", "d"]),
-        unknown_shapes=False,
-    ),
-    string_row(
-        "strings.split[sep]",
-        lambda tf, s: [tf.strings.split(s, ",").flat_values, tf.strings.split(s, ",", maxsplit=1).flat_values],
-        texts(["a,b,,c", ",x"]),
-        unknown_shapes=False,
-    ),
-    string_row(
         "compat.v1.string_split", lambda tf, s: tf.compat.v1.string_split(s, delimiter=", "), texts(["a,b c", "", "d"])
     ),
     string_row(
@@ -309,48 +297,6 @@ ROWS = [
         texts(["grün", "日本"]),
     ),
     string_row(
-        "strings.unicode_decode",
-        lambda tf, s: [
-            tf.strings.unicode_decode(s, "UTF-8").flat_values,
-            tf.strings.unicode_decode(s, "UTF-8").row_splits,
-        ],
-        texts(["grün", "", "日本"]),
-        unknown_shapes=False,
-    ),
-    string_row(
-        "strings.unicode_decode[scalar]",
-        lambda tf, s: tf.strings.unicode_decode(s, "UTF-8"),
-        texts("grün"),
-        unknown_shapes=False,
-    ),
-    string_row(
-        "strings.unicode_encode",
-        lambda tf, x: tf.strings.unicode_encode(x, "UTF-8"),
-        values([[103, 252], [26085, 26412]], "int32"),
-        unknown_shapes=False,
-    ),
-    string_row(
-        "strings.unicode_split",
-        lambda tf, s: tf.strings.unicode_split(s, "UTF-8").flat_values,
-        texts(["grün", "日本"]),
-        unknown_shapes=False,
-    ),
-    string_row(
-        "strings.unicode_script", lambda tf, x: tf.strings.unicode_script(x), values([65, 26085, 1080, 32], "int32")
-    ),
-    string_row(
-        "strings.bytes_split",
-        lambda tf, s: tf.strings.bytes_split(s).flat_values,
-        texts(["abc", "d"]),
-        unknown_shapes=False,
-    ),
-    string_row(
-        "strings.ngrams",
-        lambda tf, s: tf.strings.ngrams(s, 2, separator=" "),
-        texts(["a", "b", "c"]),
-        unknown_shapes=False,
-    ),
-    string_row(
         "string equality",
         lambda tf, s, t: [tf.equal(s, t), tf.not_equal(s, t)],
         texts(["a", "b"]),
@@ -378,17 +324,6 @@ ROWS = [
         values([[1, 2, 3]], "int64"),
         dtypes=("int64",),
         unknown_shapes=False,
-    ),
-    string_row(
-        "io.parse_tensor",
-        lambda tf, x: tf.io.parse_tensor(tf.io.serialize_tensor(x), x.dtype),
-        anything(2, 3),
-        dtypes=("float32", "int64", "bool"),
-    ),
-    string_row(
-        "compat.v1.decode_csv",
-        lambda tf, s: tf.io.decode_csv(s, [[0], [0.5], ["none"]]),
-        texts(["1,2.5,a", '2,,"x,y"', "3,4,"]),
     ),
     string_row(
         "io.write_file",

@@ -240,16 +240,29 @@ def _gradient_of_call(op: Operation, *dys: Any) -> list[Any]:
     function: Function = op.attrs["f"]
     body = function.graph
     assert isinstance(body, FuncGraph)
-    chosen = differentiated(op, dys)
-    backward = backward_of(body, [function.outputs[index] for index in chosen])
     values = ForwardValues(function, op.inputs)
+    chosen = _asked_for(op, function, values, differentiated(op, dys))
+    backward = backward_of(body, [function.outputs[index] for index in chosen])
     missing = missing_in([values], backward.needed, len(op.outputs))
     outputs: Sequence[Any] = op.outputs
     if missing:
         more = body.function([*function.outputs[len(body.outputs) :], *missing])
-        attrs = {"f": more, "Tout": more.output_dtypes}
-        outputs = extended(op, attrs, specs_of(missing))
-    weights = [convert_to_tensor(dys[index]) for index in chosen]
-    return backward.pack(
-        call_graph(backward.graph, [*weights, *[values.value(tensor, outputs) for tensor in backward.needed]])
-    )
+        outputs = extended(op, {"f": more, "Tout": more.output_dtypes}, specs_of(missing))
+    weights = [zeros_for(op.outputs[place]) if dys[place] is None else convert_to_tensor(dys[place]) for place in chosen]
+    needed = [values.value(tensor, outputs) for tensor in backward.needed]
+    return backward.pack(call_graph(backward.graph, [*weights, *needed]))
+
+
+def _asked_for(op: Operation, function: Function, values: ForwardValues, places: tuple[int, ...]) -> tuple[int, ...]:
+    """The outputs by which the backward function is made. What ran eagerly has returned the values that the gradient of
+    all its outputs needs; where the gradient of some needs others, all are asked for, the rest with zero gradients."""
+    body = function.graph
+    assert isinstance(body, FuncGraph)
+    if op.graph is not None:
+        return places
+    needed = backward_of(body, [function.outputs[place] for place in places]).needed
+    if not any(values.lacks(tensor) for tensor in needed):
+        return places
+    only_results = all(place < len(body.outputs) for place in places)
+    asked = function.outputs[: len(body.outputs)] if only_results else function.outputs
+    return tuple(place for place, tensor in enumerate(asked) if is_differentiable(tensor.dtype))

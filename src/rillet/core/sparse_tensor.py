@@ -81,7 +81,9 @@ class SparseTensor:
     @property
     def shape(self) -> TensorShape:
         """What is known of the dense shape."""
-        return constant_value_as_shape(self._dense_shape).merge_with(self._static_shape)
+        known = constant_value_as_shape(self._dense_shape).merge_with(self._static_shape)
+        rank = self._indices.shape.dimensions[1] if known.rank is None and self._indices.shape.rank == 2 else None
+        return known if rank is None else TensorShape([None] * rank)
 
     def get_shape(self) -> TensorShape:
         return self.shape
@@ -93,7 +95,8 @@ class SparseTensor:
     def with_values(self, new_values: Any) -> SparseTensor:
         """The same places with other values, [n], of any dtype."""
         values = convert_to_tensor(new_values)
-        Dimension(values.shape.with_rank(1).dimensions[0]).assert_is_compatible_with(self._values.shape.dimensions[0])
+        count = self._values.shape.with_rank(1).dimensions[0]
+        Dimension(count).assert_is_compatible_with(values.shape.with_rank(1).dimensions[0])
         result = SparseTensor(self._indices, values, self._dense_shape)
         result._static_shape = self._static_shape
         return result
@@ -120,12 +123,16 @@ class SparseTensor:
     def _flatten_components(self) -> list[Any]:
         return [self._indices, self._values, self._dense_shape]
 
-    def _pack_components(self, parts: list[Any]) -> SparseTensor:
-        """A SparseTensor of other parts; where a part is no tensor (a description of one, say) it is kept as it is."""
-        result = SparseTensor.__new__(type(self))
+    @classmethod
+    def _of_parts(cls, parts: list[Any]) -> SparseTensor:
+        """A SparseTensor of three parts as they are; they may be something that stands for a tensor."""
+        result = cls.__new__(cls)
         result._indices, result._values, result._dense_shape = parts
         result._static_shape = TensorShape(None)
         return result
+
+    def _pack_components(self, parts: list[Any]) -> SparseTensor:
+        return self._of_parts(parts)
 
     def _session_value(self, parts: list[Any]) -> SparseTensorValue:
         return SparseTensorValue(*parts)

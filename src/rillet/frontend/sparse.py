@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rillet.core import dtypes, nest
-from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
 from rillet.core.export import V1, public
 from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import REGISTRY
@@ -491,8 +492,9 @@ def map_values(op: Callable[..., Any], *args: Any, **kwargs: Any) -> SparseTenso
     if not found:
         raise ValueError("No SparseTensor in argument list of map_values")
     checks = [check for other in found[1:] for check in _same_places(found[0], other)]
-    result = op(*inner_args, **inner_kwargs)
-    values = with_dependencies(checks, result) if checks else result
+    graph = graph_for(found[0]._flatten_components())
+    with graph.control_dependencies(checks) if graph is not None and checks else contextlib.nullcontext():
+        values = op(*inner_args, **inner_kwargs)
     return SparseTensor(found[0].indices, values, found[0].dense_shape)
 
 

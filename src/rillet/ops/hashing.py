@@ -1,5 +1,5 @@
-"""Hash functions of strings: FarmHash's Fingerprint64 (Geoff Pike's public algorithm) and SipHash-2-4 (Aumasson and
-Bernstein 2012). Integers are unsigned 64-bit."""
+"""Hash functions of strings: FarmHash's Fingerprint64 (Geoff Pike's public algorithm), SipHash-2-4 (Aumasson and
+Bernstein 2012) and MurmurHash64A (Austin Appleby's public algorithm). Integers are unsigned 64-bit."""
 
 from __future__ import annotations
 
@@ -166,3 +166,18 @@ def siphash(key: tuple[int, int], data: bytes) -> int:
     v[2] ^= 0xFF
     rounds(4)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def murmur64(data: bytes, seed: int = 0xDECAFCAFFE) -> int:
+    """MurmurHash64A."""
+    multiplier = 0xC6A4A7935BD1E995
+    result = seed ^ ((len(data) * multiplier) & _MASK)
+    whole = len(data) & ~7
+    for start in range(0, whole, 8):
+        word = (_word(data, start) * multiplier) & _MASK
+        word = ((word ^ (word >> 47)) * multiplier) & _MASK
+        result = ((result ^ word) * multiplier) & _MASK
+    if whole < len(data):
+        result = ((result ^ int.from_bytes(data[whole:], "little")) * multiplier) & _MASK
+    result = ((result ^ (result >> 47)) * multiplier) & _MASK
+    return result ^ (result >> 47)

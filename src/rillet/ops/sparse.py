@@ -213,7 +213,7 @@ def _reshape_kernel(indices: Any, shape: Any, new_shape: Any) -> tuple[Any, Any]
             raise ValueError(
                 "reshape cannot infer the missing input size for an empty tensor unless all specified input sizes are non-zero"
             )
-        sizes[open_axes] = total // rest
+        sizes[open_axes] = total // rest if total % rest == 0 else 1
         if total % rest:
             raise ValueError(
                 f"Input to reshape is a SparseTensor with {total} dense values, but the requested shape requires a multiple "

@@ -13,7 +13,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape, broadcast_static_shape
 from rillet.core.static import constant_value, constant_value_as_shape
-from rillet.errors import ShapeError
+from rillet.errors import ShapeError, format_shape
 from rillet.ops.arrange import matrix_transpose
 from rillet.ops.cast import cast
 from rillet.ops.elementwise import conj
@@ -195,11 +195,10 @@ def _with_dense_shape(op: Operation) -> TensorShape:
     except ValueError:
         fits = False
     if not fits:
-        message = (
-            f"SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: {sizes} vs. {dense}"
-        )
+        shapes = f"{format_shape(sizes.dimensions)} vs. {format_shape(dense.dimensions)}"
+        message = f"SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: {shapes}"
         raise ShapeError(message, message)
-    return _first_axis(op, 1)
+    return _first_axis(op, 0).merge_with(op.inputs[1].shape)
 
 
 def _places_in_dense(op: Operation) -> Any:
@@ -351,9 +350,9 @@ def _dense_reduction(ufunc: np.ufunc) -> Callable[..., Any]:
 
     def kernel(indices: Any, values: Any, shape: Any, axes: Any, *, keep_dims: bool) -> Any:
         found, results, sizes = sparsely(indices, values, shape, axes, keep_dims=keep_dims)
-        dense = np.zeros(sizes, results.dtype)
-        dense[tuple(found.T)] = results
-        return dense
+        dense = np.zeros(int(np.prod(sizes)), results.dtype)
+        dense[numbered(found, sizes)] = results
+        return dense.reshape(sizes)
 
     return kernel
 

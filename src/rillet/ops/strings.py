@@ -17,7 +17,7 @@ from rillet.core.opdef import NO_GRADIENT, OpDef, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.families import all_axes, axes_tuple, broadcast_shapes, reduced_shape, same_shape
-from rillet.ops.hashing import fingerprint64, siphash
+from rillet.ops.hashing import fingerprint64, murmur64, siphash
 
 
 def each(function: Callable[..., Any], *arrays: Any, dtype: Any = object) -> Any:
@@ -128,7 +128,7 @@ def substr_v1(input: Any, pos: Any, len: Any, name: str | None = None, unit: str
     return substr(input, pos, len, unit, name)
 
 
-# ---- joining and splitting ------------------------------------------------------------------------------------------
+# ---- joining ------------------------------------------------------------------------------------------------------
 
 
 def _join_kernel(*texts: Any, separator: str) -> Any:
@@ -208,46 +208,6 @@ def reduce_join_v1(
         inputs = convert_to_tensor(inputs)
         chosen = list(reversed(range(inputs.shape.rank or 0)))
     return reduce_join(inputs, chosen, bool(keep_dims or keepdims), separator, name)
-
-
-def _pieces(text: bytes, separator: bytes, maximum: int) -> list[bytes]:
-    if separator:
-        return text.split(separator, maximum)
-    return text.split(None, maximum)
-
-
-def _sparse_pieces(rows: Sequence[Sequence[bytes]]) -> tuple[Any, Any, Any]:
-    indices = [(row, column) for row, pieces in enumerate(rows) for column in range(len(pieces))]
-    values = np.empty(len(indices), object)
-    values[:] = [piece for pieces in rows for piece in pieces]
-    shape = (len(rows), max((len(pieces) for pieces in rows), default=0))
-    return np.array(indices, np.int64).reshape(-1, 2), values, np.array(shape, np.int64)
-
-
-def _split_on_characters(text: Any, delimiter: Any, *, skip_empty: bool) -> Any:
-    marks = np.asarray(delimiter, object).item()
-    rows = []
-    for t in np.asarray(text, object).ravel():
-        parts = re.split(b"[" + re.escape(marks) + b"]", t) if marks else [t[i : i + 1] for i in range(len(t))]
-        rows.append([part for part in parts if part or not skip_empty] if t else [])  # "" has no parts, not even ""
-    return _sparse_pieces(rows)
-
-
-def _sparse_shapes(op: Operation) -> list[TensorShape]:
-    return [TensorShape([None, 2]), TensorShape([None]), TensorShape([2])]
-
-
-STRING_SPLIT = define(
-    "StringSplit", "input: string, delimiter: string -> indices: int64, values: string, shape: int64", "skip_empty: bool = True",
-    reference=_split_on_characters, shape=_sparse_shapes, gradient=NO_GRADIENT,
-)  # fmt: skip
-STRING_SPLIT_V2 = define(
-    "StringSplitV2", "input: string, sep: string -> indices: int64, values: string, shape: int64", "maxsplit: int = -1",
-    reference=lambda text, separator, *, maxsplit: _sparse_pieces(
-        [_pieces(t, np.asarray(separator, object).item(), maxsplit) for t in np.asarray(text, object).ravel()]
-    ),
-    shape=_sparse_shapes, gradient=NO_GRADIENT,
-)  # fmt: skip
 
 
 # ---- regular expressions --------------------------------------------------------------------------------------------
@@ -471,6 +431,13 @@ def string_format(
 
 # ---- hashes ---------------------------------------------------------------------------------------------------------
 
+HASH = _string_op(
+    "StringToHashBucket",
+    lambda text, *, num_buckets: each(lambda t: murmur64(t) % num_buckets, text, dtype=np.int64),
+    "num_buckets: int",
+    "int64",
+    "string_tensor",
+)
 HASH_FAST = _string_op(
     "StringToHashBucketFast",
     lambda text, *, num_buckets: each(lambda t: fingerprint64(t) % num_buckets, text, dtype=np.int64),
@@ -483,6 +450,22 @@ HASH_STRONG = _string_op(
     "num_buckets: int, key: list(int)",
     "int64",
 )
+
+
+@public(v2=["strings.to_hash_bucket"])
+def to_hash_bucket(input: Any, num_buckets: int, name: str | None = None) -> Any:
+    """A bucket in [0, num_buckets) for each string, by MurmurHash: int64. See to_hash_bucket_fast for new programs."""
+    return apply_op(HASH, (input,), {"num_buckets": num_buckets}, name)
+
+
+@public(v1=["string_to_hash_bucket", "strings.to_hash_bucket"])
+def to_hash_bucket_v1(
+    string_tensor: Any = None, num_buckets: int | None = None, name: str | None = None, input: Any = None
+) -> Any:
+    """As tf.strings.to_hash_bucket. ValueError without `num_buckets`."""
+    if num_buckets is None:
+        raise ValueError("to_hash_bucket needs num_buckets")
+    return to_hash_bucket(string_tensor if input is None else input, num_buckets, name)
 
 
 @public(v2=["strings.to_hash_bucket_fast"], v1=["string_to_hash_bucket_fast", "strings.to_hash_bucket_fast"])
