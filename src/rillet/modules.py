@@ -46,6 +46,7 @@ _MODULES = {
         "join",
         "linalg",
         "linear_operator",
+        "linear_operator_kinds",
         "list",
         "loss",
         "matmul",

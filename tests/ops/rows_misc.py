@@ -1,4 +1,4 @@
-"""Clipping, sparse and ragged tensors, derivatives taken inside a call, and other rows of no family."""
+"""Clipping, sparse tensors, derivatives taken inside a call, and other rows of no family."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ CELLS = [[0, 1], [1, 0], [1, 3], [2, 2]]
 def sparse(tf: Any, x: Any) -> Any:
     """A sparse 3x4 matrix of the four values x."""
     return tf.sparse.SparseTensor(tf.constant(CELLS, tf.int64), x, [3, 4])
+
+
+def other_sparse(tf: Any, x: Any) -> Any:
+    """A sparse 3x4 matrix of three values, at one place of the other and two places that it lacks."""
+    return tf.sparse.SparseTensor(tf.constant([[0, 0], [1, 0], [2, 3]], tf.int64), x, [3, 4])
 
 
 SPARSE = [
@@ -171,6 +176,79 @@ SPARSE = [
         wrt=(),
     ),
     Row(
+        "sparse.minimum",
+        lambda tf, x, y: tf.sparse.minimum(sparse(tf, x), other_sparse(tf, y)),
+        [distinct(4), anything(3)],
+        SINGLE,
+        wrt=(),
+    ),
+    Row(
+        "sparse.add[other places]",
+        lambda tf, x, y: tf.sparse.add(sparse(tf, x), other_sparse(tf, y), threshold=0.0),
+        [anything(4), anything(3)],
+        SINGLE,
+    ),
+    Row(
+        "sparse.reduce[sparse]",
+        lambda tf, x: [
+            tf.sparse.reduce_sum(sparse(tf, x), axis=1, output_is_sparse=True),
+            tf.sparse.reduce_max(sparse(tf, x), axis=0, keepdims=True, output_is_sparse=True),
+        ],
+        [anything(4)],
+        SINGLE,
+        wrt=(),
+    ),
+    Row(
+        "raw_ops.SparseDenseCwiseAdd",
+        lambda tf, x, y: tf.raw_ops.SparseDenseCwiseAdd(
+            sp_indices=tf.constant(CELLS, tf.int64), sp_values=x, sp_shape=tf.constant([3, 4], tf.int64), dense=y
+        ),
+        [anything(4), anything(4)],
+        SINGLE,
+        wrt=(),
+    ),
+    Row(
+        "sparse.concat[expanded]",
+        lambda tf, x, y: tf.sparse.concat(
+            -1, [sparse(tf, x), tf.sparse.reset_shape(other_sparse(tf, y), [5, 4])], expand_nonconcat_dims=True
+        ),
+        [anything(4), anything(3)],
+        SINGLE,
+        wrt=(),
+    ),
+    Row("sparse.map_values", lambda tf, x: tf.sparse.map_values(tf.square, sparse(tf, x)), [anything(4)], SINGLE),
+    Row(
+        "sparse.eye",
+        lambda tf, x: tf.sparse.sparse_dense_matmul(tf.sparse.eye(2, 3, dtype=x.dtype), x),
+        [anything(3, 2)],
+        SINGLE,
+    ),
+    Row(
+        "sets",
+        lambda tf, x, y: [
+            tf.sets.intersection(x, y),
+            tf.sets.union(x, y),
+            tf.sets.difference(x, y),
+            tf.sets.difference(x, y, aminusb=False),
+            tf.sets.size(tf.sets.union(x, y)),
+        ],
+        [index(5, 2, 3, dtype="int64"), index(5, 2, 4, dtype="int64")],
+        ("int64",),
+        wrt=(),
+    ),
+    Row(
+        "sets[sparse]",
+        lambda tf, x, y: [
+            tf.sets.intersection(tf.sparse.from_dense(x), tf.sparse.from_dense(y)),
+            tf.sets.difference(x, tf.sparse.from_dense(y)),
+            tf.sets.difference(tf.sparse.from_dense(x), y),
+        ],
+        [index(5, 2, 3, dtype="int64"), index(5, 2, 4, dtype="int64")],
+        ("int64",),
+        wrt=(),
+        unknown_shapes=False,
+    ),
+    Row(
         "sparse.to_indicator",
         lambda tf, x: tf.sparse.to_indicator(tf.sparse.SparseTensor(tf.constant(CELLS, tf.int64), x, [3, 4]), 6),
         [index(6, 4, dtype="int64")],
@@ -189,7 +267,7 @@ SPARSE = [
 
 SPARSE_OPS = [
     Row(
-        "raw_ops.SparseDenseCwiseAdd",
+        "raw_ops.SparseDenseCwiseAdd[broadcast]",
         lambda tf, x, y: tf.raw_ops.SparseDenseCwiseAdd(sp_indices=CELLS, sp_values=x, sp_shape=[3, 4], dense=y),
         [anything(4), anything(3, 4)],
         REAL,
@@ -231,17 +309,6 @@ SPARSE_OPS = [
         )
         for kind in ("SparseSparseMinimum", "SparseSparseMaximum")
     ),
-]
-
-SPLITS = [0, 2, 2, 5]
-
-
-def ragged(tf: Any, x: Any) -> Any:
-    """Rows of 2, 0 and 3 of the five values x."""
-    return tf.RaggedTensor.from_row_splits(x, SPLITS)
-
-
-RAGGED = [
 ]
 
 
@@ -366,4 +433,4 @@ def printed(tf: Any, x: Any) -> Any:
         return tf.identity(x)
 
 
-ROWS = [*CLIPPING, *SPARSE, *SPARSE_OPS, *RAGGED, *DERIVATIVES, *OTHER]
+ROWS = [*CLIPPING, *SPARSE, *SPARSE_OPS, *DERIVATIVES, *OTHER]

@@ -116,6 +116,19 @@ ROWS = [
         texts(["a,b  c", "", " x::y::z,", "::"]),
     ),
     string_row(
+        "compat.v1.strings.split[white space]",
+        lambda tf, s: tf.compat.v1.strings.split(s, maxsplit=1),
+        texts(["a b c", "", "d e"]),
+        unknown_shapes=False,
+    ),
+    string_row("strings.split", lambda tf, s: tf.strings.split(s), texts("a bc  d"), unknown_shapes=False),
+    string_row(
+        "strings.unsorted_segment_join[empty segment]",
+        lambda tf, s, i: tf.strings.unsorted_segment_join(s, i, 4, separator=":"),
+        texts(["a", "b", "", "d"]),
+        index(3, 4),
+    ),
+    string_row(
         "strings.substr",
         lambda tf, s: [tf.strings.substr(s, 1, 3), tf.strings.substr(s, -2, 2)],
         texts(["tensor", "flow"]),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rillet.ops import philox
+from rillet.ops import philox, philox_distributions, single_math
 from rillet.ops.philox import EagerSeeds, GeneratorState, PhiloxGenerator, Position, Source
 from tests.ops.inputs import dtype_name, numpy_dtype
 from tests.ops.recording import load
@@ -75,46 +75,50 @@ def uniform_int(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> A
 
 def multinomial(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> Array:
     count = int(inputs["num_samples"])
-    return philox.multinomial(source, inputs["logits"], count, dtype_of(attributes, "output_dtype"))
+    return philox_distributions.multinomial(source, inputs["logits"], count, dtype_of(attributes, "output_dtype"))
 
 
 def shuffle(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> Array:
-    return philox.shuffle(source, inputs["value"])
+    return philox_distributions.shuffle(source, inputs["value"])
 
 
 def stateless_gamma(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> Array:
-    return philox.gamma(source, prefix_of(inputs, "alpha"), inputs["alpha"])
+    return philox_distributions.gamma(source, prefix_of(inputs, "alpha"), inputs["alpha"])
 
 
 def stateless_poisson(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> Array:
-    return philox.poisson(source, prefix_of(inputs, "lam"), inputs["lam"], dtype_of(attributes))
+    return philox_distributions.poisson(source, prefix_of(inputs, "lam"), inputs["lam"], dtype_of(attributes))
 
 
 def binomial(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> Array:
     prefix = prefix_of(inputs, "counts", "probs")
-    return philox.binomial(source, prefix, inputs["counts"], inputs["probs"], dtype_of(attributes))
+    return philox_distributions.binomial(source, prefix, inputs["counts"], inputs["probs"], dtype_of(attributes))
 
 
 def stateless_truncated(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> Array:
     parameters = ("means", "stddevs", "minvals", "maxvals")
     prefix = prefix_of(inputs, *parameters)
-    return philox.stateless_parameterized_truncated_normal(source, prefix, *(inputs[name] for name in parameters))
+    return philox_distributions.stateless_parameterized_truncated_normal(
+        source, prefix, *(inputs[name] for name in parameters)
+    )
 
 
 def truncated(source: Source, inputs: Inputs, attributes: dict[str, Any]) -> Array:
     parameters = (inputs[name] for name in ("means", "stdevs", "minvals", "maxvals"))
-    return philox.parameterized_truncated_normal(source, shape_of(inputs), *parameters)
+    return philox_distributions.parameterized_truncated_normal(source, shape_of(inputs), *parameters)
 
 
 STATEFUL: dict[str, Draw] = {
     "RandomStandardNormal": floating(philox.standard_normal),
     "RandomUniform": floating(philox.uniform),
-    "TruncatedNormal": floating(philox.truncated_normal),
+    "TruncatedNormal": floating(philox_distributions.truncated_normal),
     "RandomUniformInt": uniform_int,
     "RandomShuffle": shuffle,
     "Multinomial": multinomial,
-    "RandomGamma": lambda source, inputs, attributes: philox.gamma(source, shape_of(inputs), inputs["alpha"]),
-    "RandomPoissonV2": lambda source, inputs, attributes: philox.poisson(
+    "RandomGamma": lambda source, inputs, attributes: philox_distributions.gamma(
+        source, shape_of(inputs), inputs["alpha"]
+    ),
+    "RandomPoissonV2": lambda source, inputs, attributes: philox_distributions.poisson(
         source, shape_of(inputs), inputs["rate"], dtype_of(attributes)
     ),
     "ParameterizedTruncatedNormal": truncated,
@@ -122,10 +126,10 @@ STATEFUL: dict[str, Draw] = {
 STATELESS: dict[str, Draw] = {
     "StatelessRandomNormal": floating(philox.standard_normal),
     "StatelessRandomUniform": floating(philox.uniform),
-    "StatelessTruncatedNormal": floating(philox.truncated_normal),
+    "StatelessTruncatedNormal": floating(philox_distributions.truncated_normal),
     "StatelessRandomNormalV2": floating(philox.standard_normal),
     "StatelessRandomUniformV2": floating(philox.uniform),
-    "StatelessTruncatedNormalV2": floating(philox.truncated_normal),
+    "StatelessTruncatedNormalV2": floating(philox_distributions.truncated_normal),
     "StatelessRandomUniformInt": uniform_int,
     "StatelessRandomUniformFullInt": floating(philox.uniform_full_int),
     "StatelessShuffle": shuffle,
@@ -138,7 +142,7 @@ STATELESS: dict[str, Draw] = {
 RESOURCE: dict[str, Draw] = {
     "StatefulStandardNormalV2": floating(philox.standard_normal),
     "StatefulUniform": floating(philox.uniform),
-    "StatefulTruncatedNormal": floating(philox.truncated_normal),
+    "StatefulTruncatedNormal": floating(philox_distributions.truncated_normal),
     "StatefulUniformFullInt": floating(philox.uniform_full_int),
     "StatefulUniformInt": uniform_int,
     "StatefulRandomBinomial": binomial,
@@ -226,10 +230,10 @@ def test_few_and_many_blocks_agree(key: int, counter: int, offsets: list[int]) -
 
 def test_float32_functions_are_close() -> None:
     uniforms = np.linspace(1e-7, 1.0, 100_003, endpoint=False).astype(np.float32)
-    log = philox._log_single(uniforms)
+    log = single_math.log(uniforms)
     assert units(log, np.log(uniforms.astype(np.float64))) < 0.82
     angles = (2 * math.pi * uniforms).astype(np.float32)
-    sine, cosine = philox._sine_and_cosine_single(angles)
+    sine, cosine = single_math.sine_and_cosine(angles)
     assert units(sine, np.sin(angles.astype(np.float64))) < 0.57
     assert units(cosine, np.cos(angles.astype(np.float64))) < 0.57
 
@@ -360,7 +364,7 @@ ONE = np.array(1.0)
         (lambda: philox.standard_normal(POSITION, [1], np.complex64), "dtype complex64"),
         (lambda: philox.uniform_full_int(POSITION, [1], np.int16), "dtype int16"),
         (lambda: philox.uniform_int(POSITION, [1], 5, 5, np.int32), "Need minval < maxval, got 5 >= 5"),
-        (lambda: philox.poisson(POSITION, [1], np.array([1.0, np.nan])), "NaN"),
+        (lambda: philox_distributions.poisson(POSITION, [1], np.array([1.0, np.nan])), "NaN"),
         (lambda: philox.position_of([1], [2, 3], 2), "Unsupported algorithm id: 2"),
         (lambda: GeneratorState(np.zeros(2, np.int64)), "at least 3; got 2"),
         (lambda: GeneratorState(np.zeros(3, np.int32)), "must be int64, not int32"),
@@ -368,12 +372,12 @@ ONE = np.array(1.0)
         (lambda: philox.state_from_seed("7"), "not '7'"),
         (lambda: philox.state_from_key_counter(1, [2]), "2 words, not 1"),
         (
-            lambda: philox.parameterized_truncated_normal(POSITION, [3], ONE, -ONE, -ONE, ONE),
+            lambda: philox_distributions.parameterized_truncated_normal(POSITION, [3], ONE, -ONE, -ONE, ONE),
             "standard deviation -1",
         ),
-        (lambda: philox.parameterized_truncated_normal(POSITION, [3], ONE, ONE, ONE, ONE), "bounds 1"),
+        (lambda: philox_distributions.parameterized_truncated_normal(POSITION, [3], ONE, ONE, ONE, ONE), "bounds 1"),
         (
-            lambda: philox.parameterized_truncated_normal(POSITION, [3], ONE, ONE, -ONE / 0, ONE / 0),
+            lambda: philox_distributions.parameterized_truncated_normal(POSITION, [3], ONE, ONE, -ONE / 0, ONE / 0),
             "one finite bound",
         ),
     ],

@@ -12,6 +12,7 @@ from rillet.core.export import public
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import Dimension, TensorShape
 from rillet.core.static import constant_value_as_shape
+from rillet.core.tensor import Tensor
 
 
 class SparseTensorValue(NamedTuple):
@@ -149,6 +150,10 @@ class SparseTensor:
 
     def __mul__(self, dense: Any) -> SparseTensor:
         return self._with_dense("SparseDenseCwiseMul", "mul", dense)
+
+    def __rmul__(self, dense: Any) -> SparseTensor:
+        """A product whose left factor is a tensor (a number has its place on the right)."""
+        return self * dense if isinstance(dense, Tensor) or hasattr(dense, "__tf_tensor__") else NotImplemented
 
     def __truediv__(self, dense: Any) -> SparseTensor:
         return self._with_dense("SparseDenseCwiseDiv", "truediv", dense)

@@ -306,8 +306,9 @@ class PolymorphicFunction:
         convert = functools.partial(nest.map_structure, _array_as_tensor)
         return convert(args), convert(kwargs)
 
-    def _fit(self, spec: TensorSpec, value: Any) -> Any:
-        tensor = value if isinstance(value, Tensor) else convert_to_tensor(value, spec.dtype)
+    def _fit(self, spec: Any, value: Any) -> Any:
+        is_given = isinstance(value, Tensor) or hasattr(spec, "_flatten_components")  # of a composite
+        tensor = value if is_given else convert_to_tensor(value, spec.dtype)
         if not spec.is_compatible_with(tensor):
             raise TypeError(
                 f"Python inputs incompatible with input_signature of {self._name}: inputs: {tensor!r}, input_signature: {spec!r}"
@@ -346,7 +347,7 @@ class PolymorphicFunction:
     def _trace(self, args: Any, kwargs: Any, flat: Sequence[Any]) -> ConcreteFunction:
         specs: list[TensorSpec | None] | None = None
         if self._input_signature is not None:
-            wanted = nest.flatten(self._input_signature)
+            wanted = nest.flatten(self._input_signature, expand_composites=True)
             specs = [*wanted, *[None] * (len(flat) - len(wanted))]
         else:
             specs = [
@@ -372,7 +373,7 @@ class PolymorphicFunction:
         """The trace for these arguments: tensors, TensorSpecs, or Python values. None given: the input_signature's."""
         if self._input_signature is not None and not args and not kwargs:
             args = self._input_signature
-        example = nest.map_structure(_example, (args, kwargs))
+        example = nest.map_structure(_example, (args, kwargs), expand_composites=True)
         args, kwargs = self._canonical_specs(*example)
         return self._trace_for(args, kwargs)[0]
 

@@ -36,7 +36,7 @@ def get_default_session() -> Any:
 
 def _evaluate(element: Any, feed_dict: Any, session: Any) -> Any:
     """tensor.eval() and operation.run()."""
-    tensor_wanted = isinstance(element, Tensor)
+    tensor_wanted = not isinstance(element, Operation)
     verb, call = ("evaluate tensor", "eval") if tensor_wanted else ("execute operation", "run")
     if session is None:
         session = get_default_session()
@@ -226,7 +226,7 @@ class BaseSession:
             parts = value._flatten_components() if hasattr(value, "_flatten_components") else list(value)
             return [
                 pair
-                for part, element in zip(components(), parts, strict=True)
+                for part, element in zip(components(), parts, strict=False)  # a part left out keeps its default
                 for pair in self._feed_pairs(part, element)
             ]
         try:

@@ -81,8 +81,10 @@ class Template:
 
     @property
     def variable_scope_name(self) -> str | None:
-        """The scope's name without a "/" at the end; None before the first call."""
-        return None if self._scope is None else self._scope.name.rstrip("/")
+        """The scope's name with a "/" at the end; None before the first call."""
+        if self._scope is None:
+            return None
+        return self._scope.name if self._scope.name.endswith("/") else self._scope.name + "/"
 
     def _collected(self, kind: str) -> list[Any]:
         found: list[Any] = [] if self._scope is None else getattr(self._scope, kind)()

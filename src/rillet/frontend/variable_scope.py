@@ -412,10 +412,6 @@ class variable_scope:
             reuse = None
         if not (reuse is True or reuse is None or reuse is AUTO_REUSE):
             raise ValueError("The reuse parameter must be True or False or None.")
-        if not (name_or_scope is None or isinstance(name_or_scope, (str, VariableScope))):
-            raise TypeError("VariableScope: name_or_scope must be a string or VariableScope.")
-        if name_or_scope is None and reuse is True:
-            raise ValueError("reuse=True cannot be used without a name_or_scope")
         self._target = name_or_scope
         self._default_name = default_name
         self._values = values
@@ -429,6 +425,10 @@ class variable_scope:
         self._blocks: list[contextlib.AbstractContextManager[Any]] = []
 
     def __enter__(self) -> VariableScope:
+        if self._target is None and self._reuse is True:
+            raise ValueError("reuse=True cannot be used without a name_or_scope")
+        if not (self._target is None or isinstance(self._target, (str, VariableScope))):
+            raise TypeError("VariableScope: name_or_scope must be a string or VariableScope.")
         block = self._scope()
         self._blocks.append(block)
         return block.__enter__()

@@ -16,14 +16,16 @@ from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value_as_shape
 from rillet.core.tensor import EagerTensor
 from rillet.errors import ShapeError, format_shape
-from rillet.ops.shape import shape_n, shape_of
-from rillet.ops.window_kernels import (
+from rillet.ops.convolution_kernels import (
     convolve,
     convolve_filter_gradient,
     convolve_input_gradient,
     depthwise_convolve,
     depthwise_convolve_filter_gradient,
     depthwise_convolve_input_gradient,
+)
+from rillet.ops.shape import shape_n, shape_of
+from rillet.ops.window_geometry import (
     from_channels_last,
     is_channels_first,
     shape_to_channels_last,

@@ -29,7 +29,7 @@ from rillet.ops.conv import (
 from rillet.ops.join import concat, stack
 from rillet.ops.scope import scope
 from rillet.ops.shape import expand_dims, reshape, shape_of, squeeze
-from rillet.ops.window_kernels import is_channels_first
+from rillet.ops.window_geometry import is_channels_first
 from rillet.ops.windows import padding_attributes, per_dimension
 
 _FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}

@@ -13,7 +13,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import REGISTRY, define
 from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, format_shape
-from rillet.ops import window_kernels
+from rillet.ops import dilation_kernels
 from rillet.ops.arguments import renamed
 from rillet.ops.creation import ones_like_v1, zeros_like_v1
 from rillet.ops.join import concat
@@ -25,17 +25,19 @@ from rillet.ops.windows import output_sizes, require_dimensions, require_known_w
 
 def _dilation_kernel(input: Any, filter: Any, *, strides: Any, rates: Any, padding: str) -> Any:
     at = windows_on(input.shape, filter.shape[:2], strides, padding, "NHWC", rates)
-    return window_kernels.dilation2d(input, filter, at.strides, at.dilations, at.padding)
+    return dilation_kernels.dilation2d(input, filter, at.strides, at.dilations, at.padding)
 
 
 def _input_gradient(input: Any, filter: Any, out_backprop: Any, *, strides: Any, rates: Any, padding: str) -> Any:
     at = windows_on(input.shape, filter.shape[:2], strides, padding, "NHWC", rates)
-    return window_kernels.dilation2d_input_gradient(input, filter, out_backprop, at.strides, at.dilations, at.padding)
+    return dilation_kernels.dilation2d_input_gradient(input, filter, out_backprop, at.strides, at.dilations, at.padding)
 
 
 def _filter_gradient(input: Any, filter: Any, out_backprop: Any, *, strides: Any, rates: Any, padding: str) -> Any:
     at = windows_on(input.shape, filter.shape[:2], strides, padding, "NHWC", rates)
-    return window_kernels.dilation2d_filter_gradient(input, filter, out_backprop, at.strides, at.dilations, at.padding)
+    return dilation_kernels.dilation2d_filter_gradient(
+        input, filter, out_backprop, at.strides, at.dilations, at.padding
+    )
 
 
 def _dilation_shape(op: Operation) -> TensorShape:

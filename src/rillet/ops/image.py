@@ -11,7 +11,7 @@ from rillet.core.opdef import REGISTRY, define
 from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.errors import ShapeError, format_shape
-from rillet.ops import window_kernels
+from rillet.ops import resize_kernels
 from rillet.ops.shape import shape_of
 from rillet.ops.windows import require_dimensions
 
@@ -35,21 +35,21 @@ def _resized_shape(op: Operation) -> TensorShape:
 
 
 def _bilinear_kernel(images: Any, size: Any, *, align_corners: bool, half_pixel_centers: bool) -> Any:
-    return window_kernels.resize_bilinear(images, size.tolist(), align_corners, half_pixel_centers)
+    return resize_kernels.resize_bilinear(images, size.tolist(), align_corners, half_pixel_centers)
 
 
 def _bilinear_grad_kernel(grads: Any, original_image: Any, *, align_corners: bool, half_pixel_centers: bool) -> Any:
-    return window_kernels.resize_bilinear_gradient(
+    return resize_kernels.resize_bilinear_gradient(
         grads, original_image.shape, original_image.dtype, align_corners, half_pixel_centers
     )
 
 
 def _nearest_kernel(images: Any, size: Any, *, align_corners: bool, half_pixel_centers: bool) -> Any:
-    return window_kernels.resize_nearest_neighbor(images, size.tolist(), align_corners, half_pixel_centers)
+    return resize_kernels.resize_nearest_neighbor(images, size.tolist(), align_corners, half_pixel_centers)
 
 
 def _nearest_grad_kernel(grads: Any, size: Any, *, align_corners: bool, half_pixel_centers: bool) -> Any:
-    return window_kernels.resize_nearest_neighbor_gradient(grads, size.tolist(), align_corners, half_pixel_centers)
+    return resize_kernels.resize_nearest_neighbor_gradient(grads, size.tolist(), align_corners, half_pixel_centers)
 
 
 def _flags(op: Operation) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rillet.core.opdef import REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value
 from rillet.errors import ShapeError, format_shape
-from rillet.ops import window_kernels
+from rillet.ops import response_kernels
 from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
 from rillet.ops.creation import zeros_like_v1
@@ -23,7 +23,7 @@ from rillet.ops.precision import is_low, wide
 from rillet.ops.reduce import reduce_mean, reduce_prod, reduce_sum
 from rillet.ops.scope import scope
 from rillet.ops.shape import rank, reshape, shape_of, squeeze
-from rillet.ops.window_kernels import from_channels_last, is_channels_first, to_channels_last
+from rillet.ops.window_geometry import from_channels_last, is_channels_first, to_channels_last
 from rillet.ops.windows import require_dimensions
 
 # ---- fused batch normalisation: kernels -----------------------------------------------------------------------------
@@ -566,13 +566,13 @@ def normalize_moments(counts: Any, mean_ss: Any, variance_ss: Any, shift: Any, n
 
 
 def _lrn_kernel(input: Any, *, depth_radius: int, bias: float, alpha: float, beta: float) -> Any:
-    return window_kernels.local_response_normalisation(input, depth_radius, bias, alpha, beta)
+    return response_kernels.local_response_normalisation(input, depth_radius, bias, alpha, beta)
 
 
 def _lrn_grad_kernel(
     input_grads: Any, input_image: Any, output_image: Any, *, depth_radius: int, bias: float, alpha: float, beta: float
 ) -> Any:
-    return window_kernels.local_response_normalisation_gradient(
+    return response_kernels.local_response_normalisation_gradient(
         input_grads, input_image, output_image, depth_radius, bias, alpha, beta
     )
 

@@ -10,19 +10,19 @@ from rillet.core.export import public
 from rillet.core.graph import Operation
 from rillet.core.opdef import REGISTRY, define
 from rillet.core.shapes import TensorShape
-from rillet.ops import window_kernels
+from rillet.ops import patch_kernels
 from rillet.ops.arguments import renamed
 from rillet.ops.cast import cast
 from rillet.ops.join import unstack
 from rillet.ops.shape import reshape, shape_of
-from rillet.ops.window_kernels import effective_window_size, spatial_entries
+from rillet.ops.window_geometry import effective_window_size, spatial_entries
 from rillet.ops.windows import require_dimensions, require_known_words, spatial_attribute, windows_on
 
 
 def _patches_kernel(images: Any, *, ksizes: Any, strides: Any, rates: Any, padding: str) -> Any:
     window = spatial_entries(ksizes, False, "ksizes")
     at = windows_on(images.shape, window, strides, padding, "NHWC", rates)
-    return window_kernels.extract_patches(images, window, at.strides, at.dilations, at.padding)
+    return patch_kernels.extract_patches(images, window, at.strides, at.dilations, at.padding)
 
 
 def _patches_shape(op: Operation) -> TensorShape:

@@ -13,10 +13,10 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import REGISTRY, define
 from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
-from rillet.ops import window_kernels
+from rillet.ops import pool_kernels
 from rillet.ops.creation import zeros_like_v1
 from rillet.ops.shape import shape_of
-from rillet.ops.window_kernels import (
+from rillet.ops.window_geometry import (
     from_channels_last,
     is_channels_first,
     shape_to_channels_last,
@@ -61,7 +61,7 @@ def _run(
 
 
 def _max_pool(input: Any, *, ksize: Any, strides: Any, padding: str, explicit_paddings: Any, data_format: str) -> Any:
-    kernel = window_kernels.max_pool
+    kernel = pool_kernels.max_pool
     return _run(kernel, (input,), input.shape, ksize, strides, padding, data_format, explicit_paddings)
 
 
@@ -76,37 +76,37 @@ def _max_pool_grad(
     explicit_paddings: Any,
     data_format: str,
 ) -> Any:
-    kernel, arrays = window_kernels.max_pool_gradient, (orig_input, grad)
+    kernel, arrays = pool_kernels.max_pool_gradient, (orig_input, grad)
     return _run(kernel, arrays, orig_input.shape, ksize, strides, padding, data_format, explicit_paddings)
 
 
 def _max_pool_grad_grad(
     orig_input: Any, orig_output: Any, grad: Any, *, ksize: Any, strides: Any, padding: str, data_format: str
 ) -> Any:
-    kernel, arrays = window_kernels.max_pool_gradient_gradient, (orig_input, grad)
+    kernel, arrays = pool_kernels.max_pool_gradient_gradient, (orig_input, grad)
     return _run(kernel, arrays, orig_input.shape, ksize, strides, padding, data_format)
 
 
 def _max_pool_v2(input: Any, ksize: Any, strides: Any, *, padding: str, data_format: str) -> Any:
-    return _run(window_kernels.max_pool, (input,), input.shape, ksize.tolist(), strides.tolist(), padding, data_format)
+    return _run(pool_kernels.max_pool, (input,), input.shape, ksize.tolist(), strides.tolist(), padding, data_format)
 
 
 def _max_pool_grad_v2(
     orig_input: Any, orig_output: Any, grad: Any, ksize: Any, strides: Any, *, padding: str, data_format: str
 ) -> Any:
-    kernel, arrays = window_kernels.max_pool_gradient, (orig_input, grad)
+    kernel, arrays = pool_kernels.max_pool_gradient, (orig_input, grad)
     return _run(kernel, arrays, orig_input.shape, ksize.tolist(), strides.tolist(), padding, data_format)
 
 
 def _max_pool_grad_grad_v2(
     orig_input: Any, orig_output: Any, grad: Any, ksize: Any, strides: Any, *, padding: str, data_format: str
 ) -> Any:
-    kernel, arrays = window_kernels.max_pool_gradient_gradient, (orig_input, grad)
+    kernel, arrays = pool_kernels.max_pool_gradient_gradient, (orig_input, grad)
     return _run(kernel, arrays, orig_input.shape, ksize.tolist(), strides.tolist(), padding, data_format)
 
 
 def _average_pool(value: Any, *, ksize: Any, strides: Any, padding: str, data_format: str) -> Any:
-    return _run(window_kernels.average_pool, (value,), value.shape, ksize, strides, padding, data_format)
+    return _run(pool_kernels.average_pool, (value,), value.shape, ksize, strides, padding, data_format)
 
 
 def _average_pool_grad(
@@ -116,34 +116,34 @@ def _average_pool_grad(
     sizes = shape_to_channels_last(shape, is_channels_first(data_format))
 
     def kernel(array: Any, *at: Any) -> Any:
-        return window_kernels.average_pool_gradient(sizes, array, *at)
+        return pool_kernels.average_pool_gradient(sizes, array, *at)
 
     return _run(kernel, (grad,), shape, ksize, strides, padding, data_format)
 
 
 def _max_pool_3d(input: Any, *, ksize: Any, strides: Any, padding: str, data_format: str) -> Any:
-    return _run(window_kernels.max_pool, (input,), input.shape, ksize, strides, padding, data_format)
+    return _run(pool_kernels.max_pool, (input,), input.shape, ksize, strides, padding, data_format)
 
 
 def _max_pool_3d_grad(
     orig_input: Any, orig_output: Any, grad: Any, *, ksize: Any, strides: Any, padding: str, data_format: str
 ) -> Any:
-    kernel, arrays = window_kernels.max_pool_gradient_to_every_maximum, (orig_input, orig_output, grad)
+    kernel, arrays = pool_kernels.max_pool_gradient_to_every_maximum, (orig_input, orig_output, grad)
     return _run(kernel, arrays, orig_input.shape, ksize, strides, padding, data_format)
 
 
 def _argmax_pool(input: Any, *, ksize: Any, strides: Any, padding: str, include_batch_in_index: bool) -> Any:
     window = spatial_entries(ksize, False, "ksize")
     at = windows_on(input.shape, window, strides, padding, "NHWC")
-    return window_kernels.max_pool_with_argmax(input, window, at.strides, at.padding, include_batch_in_index)
+    return pool_kernels.max_pool_with_argmax(input, window, at.strides, at.padding, include_batch_in_index)
 
 
 def _argmax_pool_grad(input: Any, grad: Any, argmax: Any, *, include_batch_in_index: bool) -> Any:
-    return window_kernels.max_pool_gradient_with_argmax(input.shape, grad, argmax, include_batch_in_index)
+    return pool_kernels.max_pool_gradient_with_argmax(input.shape, grad, argmax, include_batch_in_index)
 
 
 def _argmax_pool_grad_grad(input: Any, grad: Any, argmax: Any, *, include_batch_in_index: bool) -> Any:
-    return window_kernels.max_pool_gradient_gradient_with_argmax(grad, argmax, include_batch_in_index)
+    return pool_kernels.max_pool_gradient_gradient_with_argmax(grad, argmax, include_batch_in_index)
 
 
 # ---- inference ------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from rillet.core.opdef import NO_GRADIENT, REGISTRY, OpDef, define
 from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value
 from rillet.errors import ShapeError, format_shape
-from rillet.ops import philox
+from rillet.ops import philox, philox_distributions
 from rillet.ops.arrays import as_array
 from rillet.ops.families import same_shape
 from rillet.ops.random_arguments import check_rank, requested_shape, scalar, shape_tensor, wanted_sizes
@@ -47,7 +47,7 @@ def _define_standard(name: str, sample: Callable[..., Any]) -> OpDef:
 
 RANDOM_STANDARD_NORMAL = _define_standard("RandomStandardNormal", philox.standard_normal)
 RANDOM_UNIFORM = _define_standard("RandomUniform", philox.uniform)
-TRUNCATED_NORMAL = _define_standard("TruncatedNormal", philox.truncated_normal)
+TRUNCATED_NORMAL = _define_standard("TruncatedNormal", philox_distributions.truncated_normal)
 
 
 def _uniform_int(
@@ -71,7 +71,7 @@ RANDOM_UNIFORM_INT = define(
 
 
 def _shuffle(value: Any, *, seed: int, seed2: int, context: ExecutionContext, node: Any) -> Any:
-    return philox.shuffle(stream(context, node, seed, seed2), as_array(value))
+    return philox_distributions.shuffle(stream(context, node, seed, seed2), as_array(value))
 
 
 RANDOM_SHUFFLE = define(
@@ -88,7 +88,7 @@ def sample_classes(source: philox.Source, logits: Any, num_samples: Any, dtype: 
         raise ValueError(f"num_samples should be non-negative, got {num_samples}")
     if logits.shape[0] and num_samples and not logits.shape[1]:
         raise ValueError("num_classes should be positive, got 0")
-    return philox.multinomial(source, logits, int(num_samples), dtype.numpy_dtype)
+    return philox_distributions.multinomial(source, logits, int(num_samples), dtype.numpy_dtype)
 
 
 def classes_shape(op: Operation) -> TensorShape:

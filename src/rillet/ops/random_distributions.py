@@ -15,7 +15,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, format_shape
-from rillet.ops import philox
+from rillet.ops import philox_distributions
 from rillet.ops.arrays import as_array
 from rillet.ops.random_arguments import requested_shape, requested_then, shape_tensor, wanted_sizes
 from rillet.ops.random_seed import seed_attributes, stream
@@ -26,7 +26,7 @@ from rillet.ops.shape import BROADCAST_ARGS, broadcast_to, shape_of
 
 
 def _gamma(shape: Any, alpha: Any, *, seed: int, seed2: int, context: ExecutionContext, node: Any) -> Any:
-    return philox.gamma(stream(context, node, seed, seed2), wanted_sizes(shape), as_array(alpha))
+    return philox_distributions.gamma(stream(context, node, seed, seed2), wanted_sizes(shape), as_array(alpha))
 
 
 def gamma_gradient(op: Operation, dy: Any, samples: Any) -> Any:
@@ -84,7 +84,7 @@ def _poisson(
     shape: Any, rate: Any, *, dtype: DType, seed: int, seed2: int, context: ExecutionContext, node: Any
 ) -> Any:
     source = stream(context, node, seed, seed2)
-    return philox.poisson(source, wanted_sizes(shape), as_array(rate), dtype.numpy_dtype)
+    return philox_distributions.poisson(source, wanted_sizes(shape), as_array(rate), dtype.numpy_dtype)
 
 
 COUNTS = "{float16, float32, float64, int32, int64}"
@@ -136,7 +136,7 @@ def _parameterized(
         if values.ndim > 1 or (values.size != 1 and (not wanted or values.size != wanted[0])):
             raise ValueError("the parameters are numbers, or one for each row")
     source = stream(context, node, seed, seed2)
-    return philox.parameterized_truncated_normal(source, wanted, *parameters)
+    return philox_distributions.parameterized_truncated_normal(source, wanted, *parameters)
 
 
 def _parameterized_shape(op: Operation) -> TensorShape:

@@ -13,7 +13,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, UnimplementedError, format_shape
-from rillet.ops import philox
+from rillet.ops import philox, philox_distributions
 from rillet.ops.random_arguments import check_rank, requested_shape, scalar, wanted_sizes
 from rillet.ops.random_distributions import COUNTS
 from rillet.ops.random_stateless import sample_binomial
@@ -99,7 +99,7 @@ def _define_draw(name: str, sample: Callable[..., Any], default: str) -> None:
 
 
 _define_draw("StatefulStandardNormalV2", philox.standard_normal, "float32")
-_define_draw("StatefulTruncatedNormal", philox.truncated_normal, "float32")
+_define_draw("StatefulTruncatedNormal", philox_distributions.truncated_normal, "float32")
 _define_draw("StatefulUniform", philox.uniform, "float32")
 _define_draw("StatefulUniformFullInt", philox.uniform_full_int, "uint64")
 

@@ -21,7 +21,7 @@ from rillet.core.opdef import NO_GRADIENT, REGISTRY, OpDef, define
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import Tensor
 from rillet.errors import ShapeError, format_shape
-from rillet.ops import philox
+from rillet.ops import philox, philox_distributions
 from rillet.ops.arrays import as_array
 from rillet.ops.broadcasting import sum_to_shape_of
 from rillet.ops.families import same_shape, scalar_shape
@@ -184,7 +184,9 @@ def _define_both(name: str, sample: Callable[..., Any], dtype: str, seeds: str) 
 _WORDS = "{int32, int64, uint32, uint64}"
 NORMAL = _define_both("StatelessRandomNormal", philox.standard_normal, f"{FLOATS} = float32", "index")
 UNIFORM = _define_both("StatelessRandomUniform", philox.uniform, f"{FLOATS} = float32", "index")
-TRUNCATED = _define_both("StatelessTruncatedNormal", philox.truncated_normal, f"{FLOATS} = float32", "index")
+TRUNCATED = _define_both(
+    "StatelessTruncatedNormal", philox_distributions.truncated_normal, f"{FLOATS} = float32", "index"
+)
 FULL_INT = _define_both("StatelessRandomUniformFullInt", philox.uniform_full_int, f"{_WORDS} = uint64", _WORDS)
 
 
@@ -251,7 +253,7 @@ def _shuffle_shape(op: Operation) -> TensorShape:
 
 SHUFFLE = define(
     "StatelessShuffle", f"value: T, {_KEY_SIGNATURE} -> output: T", "T: type",
-    reference=lambda value, key, counter, alg: philox.shuffle(_keyed_position(key, counter, alg), as_array(value)),
+    reference=lambda value, key, counter, alg: philox_distributions.shuffle(_keyed_position(key, counter, alg), as_array(value)),
     shape=_shuffle_shape, gradient=NO_GRADIENT,
 )  # fmt: skip
 
@@ -266,7 +268,7 @@ def _samples_of(op: Operation) -> Any:
 
 def _gamma(source: philox.Source, shape: Any, alpha: Any) -> Any:
     alpha = as_array(alpha)
-    return philox.gamma(source, leading_sizes(shape, alpha.shape), alpha)
+    return philox_distributions.gamma(source, leading_sizes(shape, alpha.shape), alpha)
 
 
 define(
@@ -285,7 +287,7 @@ GAMMA = define(
 
 def _poisson(shape: Any, seed: Any, lam: Any, *, dtype: DType) -> Any:
     lam = as_array(lam)
-    return philox.poisson(_seed_position(seed), leading_sizes(shape, lam.shape), lam, dtype.numpy_dtype)
+    return philox_distributions.poisson(_seed_position(seed), leading_sizes(shape, lam.shape), lam, dtype.numpy_dtype)
 
 
 POISSON = define(
@@ -304,7 +306,9 @@ def sample_binomial(source: philox.Source, shape: Any, counts: Any, probs: Any, 
         raise ValueError(
             f"counts and probs must have compatible batch dimensions: {format_shape(left)} vs. {format_shape(right)}"
         ) from None
-    return philox.binomial(source, leading_sizes(shape, batch), as_array(counts), as_array(probs), dtype.numpy_dtype)
+    return philox_distributions.binomial(
+        source, leading_sizes(shape, batch), as_array(counts), as_array(probs), dtype.numpy_dtype
+    )
 
 
 BINOMIAL = define(
@@ -320,7 +324,7 @@ BINOMIAL = define(
 def _truncated(shape: Any, seed: Any, means: Any, stddevs: Any, minvals: Any, maxvals: Any) -> Any:
     parameters = [as_array(values) for values in (means, stddevs, minvals, maxvals)]
     leading = leading_sizes(shape, np.broadcast_shapes(*(values.shape for values in parameters)))
-    return philox.stateless_parameterized_truncated_normal(_seed_position(seed), leading, *parameters)
+    return philox_distributions.stateless_parameterized_truncated_normal(_seed_position(seed), leading, *parameters)
 
 
 def _standard_distribution(x: Any) -> Any:

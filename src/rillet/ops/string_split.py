@@ -53,7 +53,7 @@ def _split_on_characters(text: Any, delimiter: Any, *, skip_empty: bool) -> Any:
     rows = []
     for t in _strings(text):
         parts = re.split(b"[" + re.escape(marks) + b"]", t) if marks else [t[i : i + 1] for i in range(len(t))]
-        rows.append([part for part in parts if part or not skip_empty])
+        rows.append([part for part in parts if part or not skip_empty] if t else [])  # "" has no parts, not even ""
     return _sparse_pieces(rows)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from rillet.core.graph import Operation
 from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError, format_shape
-from rillet.ops.window_kernels import (
+from rillet.ops.window_geometry import (
     PaddingPair,
     effective_window_size,
     explicit_padding_pairs,
