@@ -6,8 +6,8 @@ TensorFlow 2 dropped. `rillet.v1` has TensorFlow 1.15's names, argument order an
 
 import sys as _sys
 
-from rillet import compat as _compat
-from rillet import modules as _modules
+from rillet import compat as _compat  # noqa: F401 - an attribute of the package before names are set on it
+from rillet import modules as _modules  # noqa: F401 - fills the tables
 from rillet.compat import namespaces as _namespaces
 from rillet.core import export as _export
 

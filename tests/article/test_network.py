@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -72,7 +74,7 @@ def train_eagerly(steps: int) -> list[list[np.ndarray]]:
 def test_e06_learning_lowers_the_loss_the_same_way_in_both_modes() -> None:
     lazily, eagerly = train_lazily(20), train_eagerly(20)
     losses = [step[0] for step in lazily]
-    assert all(later < earlier for earlier, later in zip(losses, losses[1:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(losses))
     for left, right in zip(lazily, eagerly, strict=True):
         for a, b in zip(left, right, strict=True):
             np.testing.assert_array_equal(a, b)

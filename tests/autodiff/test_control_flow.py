@@ -113,8 +113,34 @@ def test_values() -> None:
 WEIGHTS = (np.random.RandomState(0).randn(4, 12) * 0.5).astype(np.float32)
 LOSS = -0.66345
 BY_INPUTS = [-0.01645, 0.59455, -0.01079, 0.79794, 0.07425, 0.02078, 0.44231, 0.85344]
-BY_WEIGHTS = [0.38227, 0.43997, -0.19543, 0.09060, -0.08425, -0.26136, -0.02213, 0.02203, -0.00199, -0.00406, -0.04396, 0.06196]
-SECOND = [0.98379, 0.60062, -0.23182, 1.76799, 1.60853, 1.34788, -0.45969, -0.45629, 0.13656, 0.12452, 0.06180, -0.00065]
+BY_WEIGHTS = [
+    0.38227,
+    0.43997,
+    -0.19543,
+    0.09060,
+    -0.08425,
+    -0.26136,
+    -0.02213,
+    0.02203,
+    -0.00199,
+    -0.00406,
+    -0.04396,
+    0.06196,
+]
+SECOND = [
+    0.98379,
+    0.60062,
+    -0.23182,
+    1.76799,
+    1.60853,
+    1.34788,
+    -0.45969,
+    -0.45629,
+    0.13656,
+    0.12452,
+    0.06180,
+    -0.00065,
+]
 
 
 def _lstm_inputs() -> Any:
@@ -205,32 +231,52 @@ def test_slices_of_variables() -> None:
     for taken, expected in ((True, [[2, 2], [0, 0], [0, 0]]), (False, [[0, 0], [1, 1], [1, 1]])):
         condition = tf.constant(taken)
         (found,) = _slope(
-            lambda condition=condition: tf.cond(condition, lambda: tf.gather(table, [0, 0]), lambda: tf.gather(table, [2, 1])), table
+            lambda condition=condition: tf.cond(
+                condition, lambda: tf.gather(table, [0, 0]), lambda: tf.gather(table, [2, 1])
+            ),
+            table,
         )
         np.testing.assert_array_equal(found, expected)
     ids = tf.constant([1, 2, 1])
-    loop = lambda: tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, v * tf.gather(table, ids[i])), (0, tf.ones([2])))[1]  # noqa: E731
+
+    def loop() -> Any:
+        return tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, v * tf.gather(table, ids[i])), (0, tf.ones([2])))[
+            1
+        ]
+
     np.testing.assert_array_equal(_slope(loop, table)[0], [[0, 0], [30, 48], [9, 16]])
 
 
 def test_unconnected_sources_and_variables_that_carry_none() -> None:
     x, other = tf.constant(X), tf.constant(1.0)
-    loop = lambda: tf.while_loop(lambda i, *_: i < 2, lambda i, v, u: (i + 1, v * v, u + other), (0, x, 0.0))[1]  # noqa: E731
+
+    def loop() -> Any:
+        return tf.while_loop(lambda i, *_: i < 2, lambda i, v, u: (i + 1, v * v, u + other), (0, x, 0.0))[1]
+
     by_x, by_other = _slope(loop, x, other)
     np.testing.assert_allclose(by_x, 4 * X**3)
     assert by_other is None
-    stopped = lambda: tf.while_loop(lambda i, _: i < 2, lambda i, v: (i + 1, tf.stop_gradient(v) * x), (0, x))[1]  # noqa: E731
+
+    def stopped() -> Any:
+        return tf.while_loop(lambda i, _: i < 2, lambda i, v: (i + 1, tf.stop_gradient(v) * x), (0, x))[1]
+
     np.testing.assert_allclose(_slope(stopped, x)[0], X * X)
 
 
 def test_loops_that_run_not_at_all_or_change_shape() -> None:
     x = tf.constant([0.5, 3.0])
-    none = lambda: tf.while_loop(lambda i, _: i < 0, lambda i, v: (i + 1, v * v), (0, x * 3))[1]  # noqa: E731
+
+    def none() -> Any:
+        return tf.while_loop(lambda i, _: i < 0, lambda i, v: (i + 1, v * v), (0, x * 3))[1]
+
     np.testing.assert_array_equal(_slope(none, x)[0], [3.0, 3.0])
     shapes = (tf.TensorShape([]), tf.TensorShape([None]))
-    growing = lambda: tf.while_loop(  # noqa: E731
-        lambda i, _: i < 2, lambda i, v: (i + 1, tf.concat([v, v * x[0]], 0)), (0, x), shape_invariants=shapes
-    )[1]
+
+    def growing() -> Any:
+        return tf.while_loop(
+            lambda i, _: i < 2, lambda i, v: (i + 1, tf.concat([v, v * x[0]], 0)), (0, x), shape_invariants=shapes
+        )[1]
+
     np.testing.assert_allclose(_slope(growing, x)[0], [1 + 0.5 * 4 + 0.75 + 3 * (2 + 1), 2.25], rtol=1e-6)
 
 
@@ -268,7 +314,10 @@ def test_gradients_by_tensors_outside_of_a_body() -> None:
     @tf.function
     def loop(x: Any) -> Any:
         z = x * 2.0
-        body = lambda i, v: (i + 1, v + 0.1 * tf.gradients(v * z * z, x)[0])  # noqa: E731
+
+        def body(i: Any, v: Any) -> Any:
+            return (i + 1, v + 0.1 * tf.gradients(v * z * z, x)[0])
+
         return tf.while_loop(lambda i, _: i < 2, body, (0, x * 0.5))[1]
 
     value = X * 0.5
@@ -304,7 +353,10 @@ def test_time_is_linear_in_the_number_of_steps() -> None:
         with tf.GradientTape() as tape:
             tape.watch(x)
             inputs = tf.TensorArray(tf.float32, count).unstack(tf.tile(x[None], [count, 1]))
-            body = lambda i, v, a: (i + 1, tf.tanh(v + inputs.read(i)), a.write(i, v))  # noqa: E731
+
+            def body(i: Any, v: Any, a: Any) -> Any:
+                return (i + 1, tf.tanh(v + inputs.read(i)), a.write(i, v))
+
             start = (0, x, tf.TensorArray(tf.float32, count))
             y = tf.while_loop(lambda i, *_: i < count, body, start)
             total = tf.reduce_sum(y[1]) + tf.reduce_sum(y[2].stack())

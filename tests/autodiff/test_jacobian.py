@@ -86,7 +86,10 @@ def test_hessians() -> None:
 
 
 def test_compute_gradient() -> None:
-    function = lambda a, b: tf.linalg.matvec(a, b) ** 2  # noqa: E731
+
+    def function(a: Any, b: Any) -> Any:
+        return tf.linalg.matvec(a, b) ** 2
+
     arguments = [tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([1.0, 2.0])]
     theoretical, numerical = tf.test.compute_gradient(function, arguments)
     np.testing.assert_allclose(theoretical[0], [[10, 20, 0, 0], [0, 0, 22, 44]])
@@ -116,4 +119,6 @@ def test_compute_gradient_in_a_session() -> None:
         np.testing.assert_allclose(analytic, [[2], [4]])
         np.testing.assert_allclose(numeric, analytic, atol=1e-2)
         assert v1.test.compute_gradient_error(x, [2], y, [], np.array([1.0, 2.0], np.float32)) < 1e-2
-        assert v1.test.compute_gradient_error(x, [2], tf.stop_gradient(x) * x, [2], np.array([1.0, 2.0], np.float32)) > 0.5
+        assert (
+            v1.test.compute_gradient_error(x, [2], tf.stop_gradient(x) * x, [2], np.array([1.0, 2.0], np.float32)) > 0.5
+        )

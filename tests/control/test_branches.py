@@ -23,7 +23,9 @@ def test_one_branch_runs(mode: Any, condition: bool) -> None:
     def branch(label: str, value: Any) -> Any:
         return tf.numpy_function(lambda array: seen(label, array), [value], tf.float32)
 
-    result = mode(lambda p, x: tf.cond(p, lambda: branch("true", x * 2), lambda: branch("false", x + 1)), condition, 3.0)
+    result = mode(
+        lambda p, x: tf.cond(p, lambda: branch("true", x * 2), lambda: branch("false", x + 1)), condition, 3.0
+    )
     assert result == (6.0 if condition else 4.0)
     assert ran == ["true" if condition else "false"]
 
@@ -217,7 +219,9 @@ def test_case_without_default_fails_where_nothing_is_true() -> None:
 
 def test_exclusive_case() -> None:
     traced = tf.function(
-        lambda p, q: tf.case([(p, lambda: tf.constant(1)), (q, lambda: tf.constant(2))], exclusive=True, default=lambda: tf.constant(3))
+        lambda p, q: tf.case(
+            [(p, lambda: tf.constant(1)), (q, lambda: tf.constant(2))], exclusive=True, default=lambda: tf.constant(3)
+        )
     )
     assert traced(tf.constant(False), tf.constant(True)).numpy() == 2
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 1 conditions evaluated as True"):
@@ -272,7 +276,10 @@ def test_tuple_gates_its_tensors(tensorflow_1: None) -> None:
     a, b = tf.constant(1), tf.constant(2)
     gated = v1.tuple([a, None, b])
     assert gated[1] is None
-    assert [tensor.name for tensor in gated if tensor is not None] == ["tuple/control_dependency:0", "tuple/control_dependency_1:0"]
+    assert [tensor.name for tensor in gated if tensor is not None] == [
+        "tuple/control_dependency:0",
+        "tuple/control_dependency_1:0",
+    ]
     assert gated[0].op.control_inputs[0].name == "tuple/group_deps"
     with pytest.raises(ValueError, match="at least one Tensor"):
         v1.tuple([None])

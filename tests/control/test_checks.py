@@ -32,10 +32,14 @@ COMPARISONS = {
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_comparisons(name: str) -> None:
-    x, good, bad, sign = (np.array(value, np.int32) if isinstance(value, list) else value for value in COMPARISONS[name])
+    x, good, bad, sign = (
+        np.array(value, np.int32) if isinstance(value, list) else value for value in COMPARISONS[name]
+    )
     check = getattr(tf.debugging, name)
     assert check(x, good) is None
-    with pytest.raises(Invalid, match=f"hello\nCondition x {sign} y did not hold.\nIndices of first 1 different values"):
+    with pytest.raises(
+        Invalid, match=f"hello\nCondition x {sign} y did not hold.\nIndices of first 1 different values"
+    ):
         check(x, bad, message="hello")
     _in_graph(check, x, good)
     with pytest.raises(Invalid, match=f"assertion failed: .*Condition x {sign} y did not hold element-wise"):
@@ -43,7 +47,10 @@ def test_comparisons(name: str) -> None:
 
 
 def test_known_values_are_checked_while_the_graph_is_built() -> None:
-    with tf.Graph().as_default(), pytest.raises(Invalid, match=r"Condition x == y did not hold element-wise:\nx \(Const:0\) ="):
+    with (
+        tf.Graph().as_default(),
+        pytest.raises(Invalid, match=r"Condition x == y did not hold element-wise:\nx \(Const:0\) ="),
+    ):
         tf.debugging.assert_equal(tf.constant([1, 2]), tf.constant([1, 3]))
 
 
@@ -95,11 +102,14 @@ def test_ranks() -> None:
 def test_shapes_with_symbols() -> None:
     x, y = tf.zeros([2, 3]), tf.zeros([3])
     tf.debugging.assert_shapes([(x, ("N", "D")), (y, ("D",)), (x, ("...", 3))])
-    with pytest.raises(ValueError, match="dimension 0 must have size 2.  Received size 3"):
+    with pytest.raises(ValueError, match=r"dimension 0 must have size 2.  Received size 3"):
         tf.debugging.assert_shapes([(x, ("N", "D")), (y, ("N",))])
-    with pytest.raises(ValueError, match="Specified explicitly.  Tensor .* dimension 1 must have size 4"):
+    with pytest.raises(ValueError, match=r"Specified explicitly.  Tensor .* dimension 1 must have size 4"):
         tf.debugging.assert_shapes([(x, ("N", 4))])
-    check = lambda a, b: tf.debugging.assert_shapes([(a, ("N", "D")), (b, ("D",))])  # noqa: E731
+
+    def check(a: Any, b: Any) -> Any:
+        return tf.debugging.assert_shapes([(a, ("N", "D")), (b, ("D",))])
+
     _in_graph(check, x.numpy(), y.numpy())
     with pytest.raises(Invalid, match="must have size"):
         _in_graph(check, x.numpy(), np.zeros(4, np.float32))
@@ -108,7 +118,7 @@ def test_shapes_with_symbols() -> None:
 def test_types() -> None:
     x = tf.constant([1.0])
     tf.debugging.assert_type(x, tf.float32)
-    with pytest.raises(TypeError, match="tensor must be of type tf.int32; got tf.float32"):
+    with pytest.raises(TypeError, match=r"tensor must be of type tf.int32; got tf.float32"):
         tf.debugging.assert_type(x, tf.int32)
     with pytest.raises(TypeError, match='Expected "x" to be integer type'):
         tf.debugging.assert_integer(x)

@@ -13,9 +13,14 @@ X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
 
 @pytest.mark.parametrize("mode", MODES)
 def test_map(mode: Any) -> None:
-    np.testing.assert_array_equal(mode(lambda x: tf.map_fn(lambda row: row * tf.reduce_sum(row), x), X), X * X.sum(1, keepdims=True))
+    np.testing.assert_array_equal(
+        mode(lambda x: tf.map_fn(lambda row: row * tf.reduce_sum(row), x), X), X * X.sum(1, keepdims=True)
+    )
     total, count = mode(
-        lambda x: tf.map_fn(lambda row: (tf.reduce_sum(row), tf.size(row)), x, fn_output_signature=(tf.float32, tf.int32)), X
+        lambda x: tf.map_fn(
+            lambda row: (tf.reduce_sum(row), tf.size(row)), x, fn_output_signature=(tf.float32, tf.int32)
+        ),
+        X,
     )
     np.testing.assert_array_equal(total, X.sum(1))
     np.testing.assert_array_equal(count, [2, 2, 2])
@@ -24,7 +29,9 @@ def test_map(mode: Any) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_nests_of_rows(mode: Any) -> None:
     def pairs(x: Any) -> Any:
-        return tf.map_fn(lambda row: {"s": row["a"] + row["b"]}, {"a": x, "b": x * 2}, fn_output_signature={"s": tf.float32})
+        return tf.map_fn(
+            lambda row: {"s": row["a"] + row["b"]}, {"a": x, "b": x * 2}, fn_output_signature={"s": tf.float32}
+        )
 
     np.testing.assert_array_equal(mode(pairs, X)["s"], X * 3)
 

@@ -44,7 +44,10 @@ def test_structures_as_variables(mode: Any) -> None:
 
 
 def test_a_single_variable() -> None:
-    body = lambda i: i + 1  # noqa: E731
+
+    def body(i: Any) -> Any:
+        return i + 1
+
     assert tf.while_loop(lambda i: i < 3, body, [tf.constant(0)])[0].numpy() == 3
     assert v1.while_loop(lambda i: i < 3, body, [tf.constant(0)]).numpy() == 3
     assert isinstance(v1.while_loop(lambda i: i < 3, body, [0], return_same_structure=True), list)
@@ -64,22 +67,28 @@ def test_names(tensorflow_1: None) -> None:
 
 def _grow(invariants: Any) -> Any:
     x = v1.placeholder(tf.float32, [2])
-    return tf.while_loop(lambda v: tf.size(v) < 10, lambda v: (tf.concat([v, v], 0),), (x,), shape_invariants=invariants)[0]
+    return tf.while_loop(
+        lambda v: tf.size(v) < 10, lambda v: (tf.concat([v, v], 0),), (x,), shape_invariants=invariants
+    )[0]
 
 
 def test_shapes_must_not_change() -> None:
     with tf.Graph().as_default():
-        message = r"enters the loop with shape \(2,\), but has shape \(4,\) after one iteration. To allow the shape to vary"
+        message = (
+            r"enters the loop with shape \(2,\), but has shape \(4,\) after one iteration. To allow the shape to vary"
+        )
         with pytest.raises(ValueError, match=message):
             _grow(None)
-        with pytest.raises(ValueError, match=r"The shape invariant specified for .* is not compatible .* invariant is \(3,\)"):
+        with pytest.raises(
+            ValueError, match=r"The shape invariant specified for .* is not compatible .* invariant is \(3,\)"
+        ):
             _grow((tf.TensorShape([3]),))
         assert _grow((tf.TensorShape([None]),)).shape.as_list() == [None]
 
 
 def test_types_must_not_change() -> None:
     loop = tf.function(lambda x: tf.while_loop(lambda v: v < 9, lambda v: (tf.cast(v, tf.int32),), (x,)))
-    with pytest.raises(TypeError, match="enters the loop with type .* type should remain constant"):
+    with pytest.raises(TypeError, match=r"enters the loop with type .* type should remain constant"):
         loop(tf.constant(1.0))
 
 
@@ -162,7 +171,10 @@ def test_training_inside_a_loop() -> None:
 def test_random_numbers_differ_between_iterations(tensorflow_1: None) -> None:
     v1.set_random_seed(3)
     array = v1.TensorArray(tf.float32, 3)
-    draw = lambda i, a: (i + 1, a.write(i, v1.random_normal(())))  # noqa: E731
+
+    def draw(i: Any, a: Any) -> Any:
+        return (i + 1, a.write(i, v1.random_normal(())))
+
     numbers = v1.while_loop(lambda i, _: i < 3, draw, (0, array))[1].stack()
     with v1.Session() as session:
         drawn = [*session.run(numbers), *session.run(numbers)]

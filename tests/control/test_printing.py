@@ -47,7 +47,7 @@ def test_print_to_streams_and_files(capsys: pytest.CaptureFixture[str], tmp_path
     assert path.read_text() == "2\n"
     with pytest.raises(ValueError, match="Unsupported output stream"):
         tf.print(1, output_stream=3)
-    with pytest.raises(ValueError, match="Unrecognized keyword arguments for tf.print: {'bad': 1}"):
+    with pytest.raises(ValueError, match=r"Unrecognized keyword arguments for tf.print: {'bad': 1}"):
         tf.print(1, bad=1)
 
 

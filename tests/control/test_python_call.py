@@ -30,7 +30,9 @@ def test_what_a_function_is_given_in_a_graph() -> None:
 
     @tf.function
     def call() -> Any:
-        return tf.numpy_function(look, [tf.constant(X), tf.constant(3.0), tf.constant(["a"]), tf.constant("q")], tf.float32)
+        return tf.numpy_function(
+            look, [tf.constant(X), tf.constant(3.0), tf.constant(["a"]), tf.constant("q")], tf.float32
+        )
 
     call()
     assert [type(value) for value in given] == [np.ndarray, np.float32, np.ndarray, bytes]
@@ -41,7 +43,9 @@ def test_what_a_function_is_given_in_a_graph() -> None:
 def test_results_must_have_the_dtype_asked_for() -> None:
     for wrong, kind in ((lambda a: a.astype(np.float64), "double"), (lambda a: 1, "int64")):
         traced = tf.function(lambda x, wrong=wrong: tf.numpy_function(wrong, [x], tf.float32))
-        with pytest.raises(tf.errors.InvalidArgumentError, match=f"0-th value returned by pyfunc_.* is {kind}, but expects float"):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=f"0-th value returned by pyfunc_.* is {kind}, but expects float"
+        ):
             traced(X)
     traced = tf.function(lambda x: tf.numpy_function(lambda a: [a, a], [x], tf.float32))
     with pytest.raises(tf.errors.InvalidArgumentError, match="returns 2 values, but expects to see 1 values"):
@@ -130,7 +134,10 @@ def test_py_function_inside_a_loop() -> None:
     def slope(x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            call = lambda v: tf.ensure_shape(tf.py_function(lambda t: t * t, [v], tf.float32), [2])  # noqa: E731
+
+            def call(v: Any) -> Any:
+                return tf.ensure_shape(tf.py_function(lambda t: t * t, [v], tf.float32), [2])
+
             y = tf.while_loop(lambda i, _: i < 2, lambda i, v: (i + 1, call(v)), (0, x))[1]
         return tape.gradient(y, x)
 

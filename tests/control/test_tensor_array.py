@@ -144,7 +144,7 @@ def test_list_ops() -> None:
     assert raw.TensorListLength(input_handle=raw.TensorListResize(input_handle=values, size=5)).numpy() == 5
     doubled = raw.AddN(inputs=[values, values])
     np.testing.assert_array_equal(raw.TensorListStack(input_handle=doubled, **stack), [[2, 4], [6, 8], [10, 12]])
-    assert str(values) == "tf.Tensor(<unprintable>, shape=(), dtype=variant)" or "TensorList" in str(values)
+    assert repr(values._array) == "<TensorList>"
 
 
 def test_list_mistakes() -> None:
@@ -168,7 +168,9 @@ STEP = st.tuples(st.sampled_from(["set", "push", "pop", "add", "look"]), st.inte
 @hypothesis.given(st.lists(STEP, max_size=60))
 def test_versions_of_a_list_are_independent(steps: list[tuple[str, int, int]]) -> None:
     """Every version keeps the entries it had, in whatever order versions are made and read."""
-    versions: list[tuple[TensorList, dict[int, int]]] = [(TensorList.of([1, 2, 3], dtypes.int32, UNKNOWN), {0: 1, 1: 2, 2: 3})]
+    versions: list[tuple[TensorList, dict[int, int]]] = [
+        (TensorList.of([1, 2, 3], dtypes.int32, UNKNOWN), {0: 1, 1: 2, 2: 3})
+    ]
     for kind, which, number in steps:
         values, expected = versions[which % len(versions)]
         size = values.length
@@ -179,7 +181,9 @@ def test_versions_of_a_list_are_independent(steps: list[tuple[str, int, int]]) -
         elif kind == "set" and size:
             versions.append((values.with_item(number % size, number), {**expected, number % size: number}))
         elif kind == "pop" and size:
-            versions.append((values.resized(size - 1), {place: item for place, item in expected.items() if place < size - 1}))
+            versions.append(
+                (values.resized(size - 1), {place: item for place, item in expected.items() if place < size - 1})
+            )
         elif kind == "add":
             other, others = next(pair for pair in reversed(versions) if pair[0].length == size)
             sums = {place: expected.get(place, 0) + others.get(place, 0) for place in {*expected, *others}}

@@ -232,7 +232,7 @@ def test_concrete_functions() -> None:
 
     concrete = affine.get_concrete_function(tf.TensorSpec([None], tf.float32), 2.0)
     np.testing.assert_array_equal(concrete(tf.constant([1.0, 2.0, 3.0])).numpy(), [2, 4, 6])
-    assert [op.type for op in concrete.graph.get_operations()][0] == "Placeholder"
+    assert concrete.graph.get_operations()[0].type == "Placeholder"
     assert concrete.inputs[0].shape.as_list() == [None]
     with pytest.raises(TypeError):
         concrete(tf.constant([1, 2]))

@@ -98,6 +98,18 @@ def test_empty() -> None:
     np.testing.assert_array_equal(is_empty, [True, True])
 
 
+def test_shapes_too_large_to_count_their_elements() -> None:
+    huge = [2**40, 2**40]
+    x = tf.SparseTensor([[2, 5], [0, 2**40 - 1], [1, 3]], [1.0, 2.0, 3.0], huge)
+    ordered = tf.sparse.reorder(x)
+    np.testing.assert_array_equal(ordered.indices, [[0, 2**40 - 1], [1, 3], [2, 5]])
+    np.testing.assert_array_equal(ordered.values, [2, 3, 1])
+    np.testing.assert_array_equal(tf.sparse.add(ordered, x).values, [4, 6, 2])
+    np.testing.assert_array_equal(tf.sparse.maximum(x, x).indices, ordered.indices)
+    np.testing.assert_array_equal(tf.sparse.reduce_sum(x, 1, output_is_sparse=True).values, [2, 3, 1])
+    np.testing.assert_array_equal(tf.sparse.softmax(x).values, [1, 1, 1])
+
+
 def test_round_trips() -> None:
     rng = np.random.default_rng(0)
     for shape in ([7], [4, 5], [2, 3, 4]):

@@ -11,7 +11,7 @@ import contextvars
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class _Process:
     eager_seed: int | None = None
     make_graph: Callable[[], Graph]  # set by core.graph
     lock = threading.RLock()
-    threads: weakref.WeakSet[ThreadState] = weakref.WeakSet()
+    threads: ClassVar[weakref.WeakSet[ThreadState]] = weakref.WeakSet()
 
 
 class ThreadState:

@@ -139,7 +139,11 @@ class Operation:
         return added
 
     def __str__(self) -> str:
-        return f"name: {self.name!r} op: {self.type!r} inputs: {[tensor.name for tensor in self.inputs]}"
+        """The start of the NodeDef's text: name, op, inputs (control inputs with a caret), device."""
+        names = [tensor.name.removesuffix(":0") for tensor in self.inputs]
+        names += ["^" + operation.name for operation in self.control_inputs]
+        lines = [f'name: "{self.name}"', f'op: "{self.type}"', *[f'input: "{name}"' for name in names]]
+        return "\n".join([*lines, *([f'device: "{self.device}"'] if self.device else []), ""])
 
     def __repr__(self) -> str:
         return f"<tf.Operation '{self.name}' type={self.type}>"
@@ -342,7 +346,8 @@ class Graph:
         if colon and allow_tensor:
             if not index_text.isdigit():
                 raise ValueError(
-                    f'The name {name!r} looks a like a Tensor name, but is not a valid one. Tensor names must be of the form "<op_name>:<output_index>".'
+                    f"The name {name!r} looks a like a Tensor name, but is not a valid one. Tensor names must be of the form "
+                    '"<op_name>:<output_index>".'
                 )
             operation = self._by_name.get(op_name)
             if operation is None:

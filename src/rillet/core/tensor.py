@@ -191,11 +191,7 @@ class EagerTensor(Tensor):
         return round(self.numpy(), digits)
 
     def __format__(self, specification: str) -> str:
-        return (
-            format(self.numpy() if self.shape.rank == 0 or specification == "" else self, specification)
-            if self.shape.rank == 0
-            else format(str(self), specification)
-        )
+        return format(self.numpy(), specification)
 
     def __iter__(self) -> Iterator[Any]:
         if self.shape.rank == 0:

@@ -16,6 +16,18 @@ class PhysicalDevice(NamedTuple):
     device_type: str
 
 
+class DeviceAttributes(NamedTuple):
+    """A device of a session."""
+
+    name: str
+    device_type: str
+    memory_limit_bytes: int
+    incarnation: int
+
+    def __repr__(self) -> str:
+        return f"_DeviceAttributes({', '.join(map(str, self))})"
+
+
 class LogicalDevice(NamedTuple):
     name: str
     device_type: str

@@ -121,7 +121,15 @@ class ConcreteFunction:
 
     def __init__(self, graph: FuncGraph, args: Any, kwargs: Any) -> None:
         self.graph = graph
-        self._structure = (args, kwargs)
+        parameters = iter(graph.inputs[: graph.__dict__["_explicit"]])
+
+        def spec(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            parameter = next(parameters)
+            return TensorSpec(parameter.shape, parameter.dtype, parameter.op.name)
+
+        self.structured_input_signature = nest.map_structure(spec, (args, kwargs), expand_composites=True)
 
     @property
     def name(self) -> str:
@@ -142,13 +150,6 @@ class ConcreteFunction:
     @property
     def captured_inputs(self) -> list[Tensor]:
         return self.graph.external_captures
-
-    @property
-    def structured_input_signature(self) -> Any:
-        def spec(leaf: Any) -> Any:
-            return TensorSpec(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf
-
-        return nest.map_structure(spec, self._structure)
 
     @property
     def variables(self) -> tuple[Any, ...]:
@@ -311,7 +312,8 @@ class PolymorphicFunction:
         tensor = value if is_given else convert_to_tensor(value, spec.dtype)
         if not spec.is_compatible_with(tensor):
             raise TypeError(
-                f"Python inputs incompatible with input_signature of {self._name}: inputs: {tensor!r}, input_signature: {spec!r}"
+                f"Python inputs incompatible with input_signature of {self._name}: "
+                f"Can not cast {TensorSpec(tensor.shape, tensor.dtype)} to {spec}"
             )
         return tensor
 
@@ -345,18 +347,18 @@ class PolymorphicFunction:
         return (type(leaf), leaf)
 
     def _trace(self, args: Any, kwargs: Any, flat: Sequence[Any]) -> ConcreteFunction:
-        specs: list[TensorSpec | None] | None = None
-        if self._input_signature is not None:
-            wanted = nest.flatten(self._input_signature, expand_composites=True)
-            specs = [*wanted, *[None] * (len(flat) - len(wanted))]
-        else:
-            specs = [
-                self._named_spec(leaf, name) for leaf, name in zip(flat, self._leaf_names(args, kwargs), strict=True)
-            ]
+        declared = nest.flatten(self._input_signature or (), expand_composites=True)
+        names = self._leaf_names(args, kwargs)
+        specs = [
+            self._named_spec(wanted or leaf, name)
+            for wanted, leaf, name in itertools.zip_longest(declared, flat, names)
+        ]
         graph = trace(self.python_function, args, kwargs, specs, f"__inference_{self._name}")
         return ConcreteFunction(graph, args, kwargs)
 
     def _named_spec(self, leaf: Any, name: str | None) -> TensorSpec | None:
+        if isinstance(leaf, TensorSpec):
+            return TensorSpec(leaf.shape, leaf.dtype, leaf.name or name)
         return TensorSpec(leaf.shape, leaf.dtype, name) if isinstance(leaf, Tensor) else None
 
     def _leaf_names(self, args: Any, kwargs: Any) -> list[str | None]:

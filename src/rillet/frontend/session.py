@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rillet.core.function import Function
 from rillet.core.graph import Graph, Operation
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
+from rillet.frontend.devices import DeviceAttributes
 from rillet.ops.state import read_state
 
 
@@ -178,8 +179,8 @@ class BaseSession:
     def sess_str(self) -> str:
         return self._target
 
-    def list_devices(self) -> list[Any]:
-        return ["/job:localhost/replica:0/task:0/device:CPU:0"]
+    def list_devices(self) -> list[DeviceAttributes]:
+        return [DeviceAttributes("/job:localhost/replica:0/task:0/device:CPU:0", "CPU", 0, 0)]
 
     # ---- running -----------------------------------------------------------------------------------------------
 
@@ -210,6 +211,8 @@ class BaseSession:
     def _feeds(self, feed_dict: dict[Any, Any]) -> tuple[list[SymbolicTensor], list[Any]]:
         tensors: list[SymbolicTensor] = []
         arrays: list[Any] = []
+        if not isinstance(feed_dict, Mapping):
+            raise TypeError(f"feed_dict must be a dictionary {{tensor or name: value}}, not {type(feed_dict).__name__}")
         for key, value in feed_dict.items():
             for tensor, part in self._feed_pairs(key, value):
                 if any(tensor is other for other in tensors):

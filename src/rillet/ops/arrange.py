@@ -370,7 +370,7 @@ def _tile_shape(op: Operation) -> TensorShape:
         return UNKNOWN if count is None else unknown_shape(count)
     if count is not None and count != len(source.dimensions):
         raise ShapeError(
-            f"Shape must be rank {count} but is rank {len(source.dimensions)}: tile needs a multiple for each axis.",
+            f"Shape must be rank {len(source.dimensions)} but is rank {count}: tile needs a multiple for each axis.",
             f"Expected multiples argument to be a vector of length {len(source.dimensions)} but got length {count}",
             {0: range(len(source.dimensions))},
         )

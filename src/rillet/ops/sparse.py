@@ -38,6 +38,11 @@ def places(numbers: Any, shape: Any) -> Any:
     return result
 
 
+def reach(indices: Any) -> Any:
+    """The smallest shape that holds these places: numbers in it stay small, and rise as those in the full shape do."""
+    return indices.max(axis=0) + 1 if len(indices) else np.ones(indices.shape[1], np.int64)
+
+
 def listed(values: Any) -> str:
     return f"[{','.join(str(int(value)) for value in np.ravel(values))}]"
 
@@ -53,7 +58,7 @@ def check_bounds(indices: Any, shape: Any) -> None:
 def check_order(indices: Any, shape: Any) -> None:
     """ValueError for places outside the shape, not in row-major order, or said twice."""
     check_bounds(indices, shape)
-    steps = np.diff(numbered(indices, shape))
+    steps = np.diff(numbered(indices, reach(indices)))
     wrong = np.flatnonzero(steps <= 0)
     if wrong.size:
         row = wrong[0] + 1
@@ -73,9 +78,9 @@ def check_same_shapes(first: Any, second: Any) -> None:
             raise ValueError(f"Operands' shapes do not match: got {left} and {right} for dimension {axis}")
 
 
-def in_order(indices: Any, values: Any, shape: Any) -> tuple[Any, Any]:
+def in_order(indices: Any, values: Any) -> tuple[Any, Any]:
     """Places and values in row-major order; equal places stay in their order."""
-    order = np.argsort(numbered(indices, shape), kind="stable")
+    order = np.argsort(numbered(indices, reach(indices)), kind="stable")
     return indices[order], values[order]
 
 
@@ -176,7 +181,7 @@ def _reorder_kernel(indices: Any, values: Any, shape: Any) -> tuple[Any, Any]:
     if indices.shape[1] != len(shape):
         raise ValueError(f"Input shape should have {indices.shape[1]} elements, not {len(shape)}")
     check_bounds(indices, shape)
-    return in_order(indices, values, shape)
+    return in_order(indices, values)
 
 
 def _reorder_shapes(op: Operation) -> list[TensorShape]:
@@ -187,7 +192,7 @@ def _reorder_shapes(op: Operation) -> list[TensorShape]:
 def _reorder_gradient(op: Operation, _: Any, dy: Any) -> list[Any]:
     indices, values, shape = op.inputs
     count = shape_of(values)[0]
-    sources = apply_op(REGISTRY["Range"], (0, count, 1))
+    sources = apply_op(REGISTRY["Range"], (0, count, 1), name="range")
     order = apply_op(SPARSE_REORDER, (indices, sources, shape))[1]
     return [None, gather(dy, invert_permutation(order)), None]
 
@@ -266,7 +271,7 @@ def _concat_kernel(*parts: Any, concat_dim: int, N: int) -> tuple[Any, Any, Any]
         moved.append(part + np.eye(rank, dtype=np.int64)[axis] * offset)
         offset += int(shape[axis])
     result[axis] = offset
-    return *in_order(np.concatenate(moved), np.concatenate(values), result), result
+    return *in_order(np.concatenate(moved), np.concatenate(values)), result
 
 
 def _concat_shapes(op: Operation) -> list[TensorShape]:

@@ -19,10 +19,8 @@ from rillet.ops.cast import cast
 from rillet.ops.elementwise import conj
 from rillet.ops.gather import gather, gather_nd
 from rillet.ops.precision import wide
-from rillet.ops.reduce import reduce_sum
-from rillet.ops.shape import reshape, shape_of, size_of_tensor
+from rillet.ops.shape import expand_dims, reshape, shape_of, size_of_tensor, squeeze
 from rillet.ops.sparse import (
-    SPARSE_RESHAPE,
     SPARSE_SLICE_GRAD,
     check_bounds,
     check_same_shapes,
@@ -30,6 +28,7 @@ from rillet.ops.sparse import (
     matches,
     numbered,
     places,
+    reach,
     some_places,
     sparse_result,
     static_rank,
@@ -64,12 +63,13 @@ def _union(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     def combined(a: Any, a_values: Any, a_shape: Any, b: Any, b_values: Any, b_shape: Any) -> tuple[Any, Any]:
         check_same_shapes(a_shape, b_shape)
-        both = np.concatenate([numbered(a, a_shape), numbered(b, a_shape)])
-        numbers, target = np.unique(both, return_inverse=True)
+        both = np.concatenate([a, b])
+        extents = reach(both)
+        numbers, target = np.unique(numbered(both, extents), return_inverse=True)
         left, right = np.zeros((2, len(numbers)), a_values.dtype)
         left[target[: len(a)]] = a_values
         right[target[len(a) :]] = b_values
-        return places(numbers, a_shape), kernel(left, right)
+        return places(numbers, extents), kernel(left, right)
 
     return combined
 
@@ -301,11 +301,13 @@ def _matmul_gradient(op: Operation, dy: Any) -> list[Any]:
     if adjoint_a:
         rows, columns = columns, rows
     if adjoint_b:
-        b = matrix_transpose(b)
+        b = conj(matrix_transpose(b))
         of_b = conj(matrix_transpose(of_b))
-    met = gather(b, columns)
-    products = gather(dy, rows) * (met if adjoint_b else conj(met))
-    of_values = reduce_sum(products, 1)
+    left, right = gather(dy, rows), gather(b, columns)
+    products = apply_op(
+        REGISTRY["BatchMatMulV2"], (expand_dims(left, -2), expand_dims(right, -2)), {"adj_y": True}, "MatMul"
+    )
+    of_values = squeeze(products, [-2, -1])
     return [None, conj(of_values) if adjoint_a else of_values, None, of_b]
 
 
@@ -339,8 +341,9 @@ def _reduction(ufunc: np.ufunc) -> Callable[..., Any]:
         if not keep_dims:
             rest = [axis for axis in range(rank) if axis not in gone]
             moved, sizes = moved[:, rest], sizes[rest]
-        numbers, results = _reduced_groups(ufunc, numbered(moved, sizes), values)
-        return places(numbers, sizes), results, sizes
+        extents = reach(moved)
+        numbers, results = _reduced_groups(ufunc, numbered(moved, extents), values)
+        return places(numbers, extents), results, sizes
 
     return kernel
 
@@ -378,13 +381,26 @@ def _reduced_sparse_shapes(op: Operation) -> list[TensorShape]:
 def _reduce_sum_gradient(op: Operation, dy: Any) -> list[Any]:
     """Each value has the gradient at the place where it went: along the reduced axes that is index 0."""
     indices, _, shape, axes = op.inputs
+    kept = _static_kept_shape(op)
+    if kept is not None:
+        spread = reshape(dy, kept)
+        scale = shape // cast(kept, dtypes.int64)
+        return [None, gather_nd(spread, indices // scale), None, None]
     rank = size_of_tensor(shape)
     axes = reshape(axes, [-1]) % rank
     ones = apply_op(REGISTRY["OnesLike"], (axes,))
     is_kept = apply_op(REGISTRY["Equal"], (apply_op(REGISTRY["UnsortedSegmentSum"], (ones, axes, rank)), np.int32(0)))
     is_kept = cast(is_kept, dtypes.int64)
-    kept = reshape(dy, shape * is_kept + (1 - is_kept))
-    return [None, gather_nd(kept, indices * is_kept), None, None]
+    return [None, gather_nd(reshape(dy, shape * is_kept + (1 - is_kept)), indices * is_kept), None, None]
+
+
+def _static_kept_shape(op: Operation) -> Any:
+    """The shape of the result with the reduced axes kept; None where it isn't known, or an axis is empty."""
+    sizes, axes = constant_value_as_shape(op.inputs[2]), constant_value(op.inputs[3])
+    if axes is None or not sizes.is_fully_defined() or 0 in sizes.as_list():
+        return None
+    gone = _reduced_axes(axes, len(sizes.as_list()))
+    return np.array([1 if axis in gone else size for axis, size in enumerate(sizes.as_list())], np.int32)
 
 
 _REDUCED = "input_indices: int64, input_values: T, input_shape: int64, reduction_axes: int32"
@@ -410,7 +426,7 @@ def _softmax_kernel(indices: Any, values: Any, shape: Any) -> Any:
     if len(shape) < 2:
         raise ValueError(f"Input should have rank >= 2, got: {len(shape)}")
     check_bounds(indices, shape)
-    rows = numbered(indices[:, :-1], shape[:-1])
+    rows = numbered(indices[:, :-1], reach(indices[:, :-1]))
     order, starts, _ = _groups(rows)
     if not len(values):
         return values
@@ -425,12 +441,9 @@ def _softmax_kernel(indices: Any, values: Any, shape: Any) -> Any:
 def _softmax_gradient(op: Operation, dy: Any) -> list[Any]:
     indices, _, shape = op.inputs
     y = op.outputs[0]
-    matrix = apply_op(REGISTRY["ConcatV2"], ([np.array([-1], np.int64), shape[-1:]], 0))
-    rows = apply_op(SPARSE_RESHAPE, (indices, shape, matrix))[0][:, 0]
-    distinct, group = apply_op(REGISTRY["Unique"], (rows,))
-    products = dy * y
-    sums = apply_op(REGISTRY["UnsortedSegmentSum"], (products, group, size_of_tensor(distinct)))
-    return [None, products - gather(sums, group) * y, None]
+    sums = apply_op(REGISTRY["SparseReduceSum"], (indices, y * dy, shape, [-1]), {"keep_dims": True})
+    centred = apply_op(REGISTRY["SparseDenseCwiseAdd"], (indices, dy, shape, -sums))
+    return [None, centred * y, None]
 
 
 def _softmax_shape(op: Operation) -> TensorShape:

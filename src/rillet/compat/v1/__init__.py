@@ -2,7 +2,7 @@
 
 import sys as _sys
 
-from rillet import modules as _modules
+from rillet import modules as _modules  # noqa: F401 - fills the tables
 from rillet.compat import namespaces as _namespaces
 from rillet.core import export as _export
 
