@@ -78,7 +78,7 @@ class GradientTape:
 
     def __enter__(self) -> GradientTape:
         if self._recording:
-            raise ValueError("Tape is already recording.")
+            raise ValueError("Tape is still recording, This can happen if you try to re-enter an already-active tape.")
         self._push()
         return self
 
@@ -112,9 +112,9 @@ class GradientTape:
 
     @contextlib.contextmanager
     def stop_recording(self) -> Iterator[None]:
-        """Nothing that runs inside is recorded by this tape. ValueError when it does not record."""
+        """Nothing that runs inside is recorded by this tape. RuntimeError when it does not record."""
         if not self._recording:
-            raise ValueError("Trying to stop recording a tape which is not recording.")
+            raise RuntimeError("Trying to stop recording a tape which is not recording.")
         self._pop()
         try:
             yield

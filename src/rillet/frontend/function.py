@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -124,12 +125,11 @@ class ConcreteFunction:
         parameters = iter(graph.inputs[: graph.__dict__["_explicit"]])
 
         def spec(leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor):
-                return leaf
-            parameter = next(parameters)
-            return TensorSpec(parameter.shape, parameter.dtype, parameter.op.name)
+            parts = nest.flatten(leaf, expand_composites=True)
+            own = [next(parameters) for part in parts if isinstance(part, Tensor)]
+            return TensorSpec(own[0].shape, own[0].dtype, own[0].op.name) if isinstance(leaf, Tensor) else leaf
 
-        self.structured_input_signature = nest.map_structure(spec, (args, kwargs), expand_composites=True)
+        self.structured_input_signature = nest.map_structure(spec, (args, kwargs))
 
     @property
     def name(self) -> str:

@@ -104,6 +104,6 @@ def _print_text(text: Any, *, output_stream: str, end: str) -> tuple[()]:
 
 
 PRINT_V2 = define(
-    "PrintV2", "input: string ->", "output_stream: string = 'stderr', end: string = '\\n'",
+    "PrintV2", "input: string ->", "output_stream: string = 'stderr', end: string = '\n'",
     reference=_print_text, shape=lambda op: [], gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
