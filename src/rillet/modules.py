@@ -155,6 +155,7 @@ _MODULES = {
         "schedules",
         "slots",
     ),
+    "datasets": ("mnist",),
 }
 for _room, _names in _MODULES.items():
     for _name in _names:

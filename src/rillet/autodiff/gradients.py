@@ -21,7 +21,8 @@ def _listed(values: Any) -> list[Any]:
     return list(values) if isinstance(values, (list, tuple)) else [values]
 
 
-def _symbolic(value: Any, role: str) -> Tensor:
+def _symbolic(value: Any) -> Tensor:
+    """The tensor that `value` is differentiated by: itself, or a variable's own."""
     tensor = getattr(value, "_source", value)
     if not isinstance(tensor, Tensor):
         tensor = convert_to_tensor(tensor)
@@ -50,20 +51,22 @@ def gradients(
     Returns a list with an entry for each x: a tensor, IndexedSlices, or None where no y depends on it.
     Raises LookupError for an op without a gradient rule, RuntimeError when ys were computed eagerly.
     """
-    targets = [_symbolic(y, "ys") for y in _listed(ys)]
+    targets = [_symbolic(y if isinstance(y, Tensor) else convert_to_tensor(y)) for y in _listed(ys)]
     originals = _listed(xs)
     weights = _listed(grad_ys) if grad_ys is not None else [None] * len(targets)
     if len(weights) != len(targets):
-        raise ValueError("Passed mismatched number of grad_ys and ys")
+        raise ValueError(f"Length mismatch. Passed {len(weights)} grad_ys for {len(targets)} ys")
     graph = next((tensor.graph for tensor in targets if isinstance(tensor, SymbolicTensor)), None)
     graph = context.state().graph if getattr(context.state().graph, "outer_graph", None) is not None else graph
     assert graph is not None
     with context.use_graph(graph):
-        sources = [_own_or_around(graph, _symbolic(x, "xs")) for x in originals]
-        stop = [_own_or_around(graph, _symbolic(x, "stop_gradients")) for x in _listed(stop_gradients or [])]
+        sources = [_own_or_around(graph, _symbolic(x)) for x in originals]
+        stop = [_own_or_around(graph, _symbolic(x)) for x in _listed(stop_gradients or [])]
         targets = [graph.capture(tensor) for tensor in targets]
         with graph.name_scope(name):
-            starts = [_start(index, pair) for index, pair in enumerate(zip(targets, weights, strict=True))]
+            places = [place for place, target in enumerate(targets) if is_differentiable(target.dtype)]
+            starts = [_start(place, (targets[place], weights[place])) for place in places]
+            targets = [targets[place] for place in places]
             result = backprop(targets, sources, starts, producer_through_captures, stop, gate_gradients)
             if unconnected_gradients == UnconnectedGradients.ZERO:
                 result = [
@@ -83,8 +86,6 @@ def _own_or_around(graph: Graph, tensor: Tensor) -> Tensor:
 
 def _start(index: int, pair: tuple[Tensor, Any]) -> Any:
     target, weight = pair
-    if not is_differentiable(target.dtype):
-        raise TypeError(f"Gradients of non-floating tensor {target.name} (dtype {target.dtype.name}) are not defined")
     if weight is not None:
         start = convert_to_tensor(weight, target.dtype.base_dtype, name=f"grad_ys_{index}")
         if not start.shape.is_compatible_with(target.shape):

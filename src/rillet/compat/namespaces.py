@@ -5,7 +5,6 @@ A namespace that shares its name with one of rillet's own packages (tf.train, ri
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import sys
 from types import ModuleType
@@ -77,6 +76,8 @@ def _explain_missing(module: ModuleType, label: str) -> None:
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         if _is_part(f"{module.__name__}.{name}"):  # it loads on first use
             return importlib.import_module(f"{module.__name__}.{name}")
+        import difflib  # only for those who misspell
+
         close = difflib.get_close_matches(name, [key for key in module.__dict__ if not key.startswith("_")], n=3)
         hint = f" Did you mean {' or '.join(f'{label}.{other}' for other in close)}?" if close else ""
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}.{hint}")

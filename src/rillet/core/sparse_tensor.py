@@ -143,7 +143,7 @@ class SparseTensor:
     def _with_dense(self, op_type: str, name: str, dense: Any) -> SparseTensor:
         if isinstance(dense, SparseTensor):
             raise ValueError(
-                f"Attempt to convert a value ({dense}) with an unsupported type ({type(dense)}) to a Tensor."
+                f"Attempt to convert a value ({dense!s}) with an unsupported type ({type(dense)}) to a Tensor."
             )
         inputs = (self._indices, self._values, self._dense_shape, convert_to_tensor(dense, self.dtype.base_dtype, "y"))
         return SparseTensor(self._indices, apply_op(REGISTRY[op_type], inputs, name=name), self._dense_shape)
@@ -161,7 +161,7 @@ class SparseTensor:
     __div__ = __truediv__
 
     def __str__(self) -> str:
-        return f"SparseTensor(indices={self._indices}, values={self._values}, dense_shape={self._dense_shape})"
+        return f"SparseTensor(indices={self._indices!s}, values={self._values!s}, dense_shape={self._dense_shape!s})"
 
     __repr__ = __str__
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,11 +27,16 @@ BLOCK = 1 << 15
 # A step this slow (seconds) is worth a thread.
 SLOW = 1e-3
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 _POOL: list[ThreadPoolExecutor] = []
 
 
 def _pool() -> ThreadPoolExecutor:
     if not _POOL:
+        from concurrent.futures import ThreadPoolExecutor  # loaded by the first program that needs threads
+
         _POOL.append(ThreadPoolExecutor(max_workers=max(4, THREADS.value), thread_name_prefix="rillet"))
     return _POOL[0]
 
@@ -242,6 +246,8 @@ class BlockwiseExecutable(ReferenceExecutable):
         return any(len(behind[index]) < position for position, index in enumerate(slow))
 
     def _run_on_threads(self, arrays: Sequence[Any]) -> list[Any]:
+        from concurrent.futures import FIRST_COMPLETED, wait
+
         assert self._seconds is not None
         values = self._start(arrays)
         waiting = [set(waits) for waits in self._before]
