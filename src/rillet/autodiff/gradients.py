@@ -33,6 +33,15 @@ def _symbolic(value: Any) -> Tensor:
     return tensor  # type: ignore[no-any-return]
 
 
+@public("AggregationMethod")
+class AggregationMethod:
+    """How partial gradients may be added up. Here they always are with one AddN, whichever is asked for."""
+
+    ADD_N = DEFAULT = 0
+    EXPERIMENTAL_TREE = 1
+    EXPERIMENTAL_ACCUMULATE_N = 2
+
+
 @public(v2=["gradients"])
 def gradients(
     ys: Any,

@@ -19,7 +19,7 @@ from rillet.core.tensor import EagerTensor, Tensor
 _LOGGER = logging.getLogger("rillet")
 
 
-@public("GradientTape")
+@public("GradientTape", v2=["autodiff.GradientTape"])
 class GradientTape:
     """Records operations on watched tensors, for automatic differentiation.
 

@@ -39,6 +39,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "framework.errors_impl": ("errors",),
     "framework.graph_util": ("graph_util",),
     "framework.test_util": ("test",),
+    "ops.control_flow_ops": ("control_flow_ops", ""),
     "ops.init_ops": ("", "initializers"),
     "ops.lookup_ops": ("lookup", ""),
     "ops.metrics": ("metrics",),

@@ -13,6 +13,8 @@ from rillet.core.export import public
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import TensorShape
 from rillet.core.sparse_tensor import SparseTensor
+from rillet.core.static import constant_value_as_shape
+from rillet.core.tensor import Tensor
 from rillet.frontend.sparse import as_sparse, merge, reduced, sparse_add, sparse_concat, sparse_split
 from rillet.ops.constants import placeholder, placeholder_with_default
 from rillet.ops.scope import scope
@@ -22,10 +24,13 @@ from rillet.ops.scope import scope
 def sparse_placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> SparseTensor:
     """A SparseTensor whose value is given when the graph runs, as a SparseTensorValue or (indices, values, shape).
 
-    shape: its dense shape, as far as it is known; then (indices, values) need no shape beside them.
+    shape: its dense shape (sizes or a constant tensor), as far as it is known; then (indices, values) need no shape beside them.
     Raises RuntimeError where ops run eagerly.
     """
-    known = TensorShape(None) if isinstance(shape, SparseTensor) else TensorShape(shape)
+    if isinstance(shape, Tensor):  # programs give constants: tf.constant(features.shape)
+        known = constant_value_as_shape(shape)
+    else:
+        known = TensorShape(None) if isinstance(shape, SparseTensor) else TensorShape(shape)
     label = (lambda part: f"{name}/{part}") if name else (lambda part: None)
     rank = known.rank
     if rank is None:

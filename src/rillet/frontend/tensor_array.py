@@ -333,3 +333,64 @@ def _as_int64(lengths: Any) -> Any:
 
 def _op_name(graph: Graph | None, v1_name: str) -> str | None:
     return None if graph is None or is_v2(graph) else v1_name
+
+
+@public("TensorArraySpec")
+class TensorArraySpec:
+    """What a TensorArray is like: its entries' shape and dtype, whether it grows, whether it infers shapes."""
+
+    def __init__(
+        self, element_shape: Any = None, dtype: Any = dtypes.float32, dynamic_size: bool = False, infer_shape: bool = True
+    ) -> None:
+        self._element_shape = as_shape(element_shape)
+        self._dtype = dtypes.as_dtype(dtype)
+        self._dynamic_size = dynamic_size
+        self._infer_shape = infer_shape
+
+    @classmethod
+    def from_value(cls, value: TensorArray) -> TensorArraySpec:
+        """The spec of an array. TypeError for anything else."""
+        if not isinstance(value, TensorArray):
+            raise TypeError(f"Expected value to be a TensorArray, but got: '{type(value)}'")
+        return cls(value.element_shape, value.dtype, value.dynamic_size, value._entries.infer)
+
+    @property
+    def value_type(self) -> type:
+        return TensorArray
+
+    def _flags(self) -> tuple[Any, ...]:
+        return (self._dtype, self._dynamic_size, self._infer_shape)
+
+    def is_compatible_with(self, other: Any) -> bool:
+        """Whether an array (or one of another spec) may be like this."""
+        spec = self.from_value(other) if isinstance(other, TensorArray) else other
+        return (
+            isinstance(spec, TensorArraySpec)
+            and self._flags() == spec._flags()
+            and self._element_shape.is_compatible_with(spec._element_shape)
+        )
+
+    def is_subtype_of(self, other: Any) -> bool:
+        """Whether every array like this is also like `other`."""
+        same = isinstance(other, TensorArraySpec) and self._flags() == other._flags()
+        return same and self._element_shape.is_subtype_of(other._element_shape)
+
+    def most_specific_common_supertype(self, others: Any) -> TensorArraySpec | None:
+        """The most that can be said of an array which is like one of these; None where their dtypes or flags differ."""
+        if any(not isinstance(other, TensorArraySpec) or other._flags() != self._flags() for other in others):
+            return None
+        shape = self._element_shape.most_specific_common_supertype([other._element_shape for other in others])
+        return TensorArraySpec(shape, *self._flags())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorArraySpec) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self._element_shape.dimensions, *self._flags())
+
+    def __repr__(self) -> str:
+        flags = f"{self._dtype!r}, {self._dynamic_size}, {self._infer_shape}"
+        return f"TensorArraySpec({self._element_shape!r}, {flags})"

@@ -273,9 +273,6 @@ class Variable(SparseUpdates, metaclass=VariableType):
     def __float__(self) -> float:
         return float(self.numpy())
 
-    def __index__(self) -> int:
-        return int(self.numpy())
-
     def __hash__(self) -> int:
         if Equality.elementwise and not self._in_graph and context.executing_eagerly():
             raise TypeError(
