@@ -288,3 +288,12 @@ def test_tuple_gates_its_tensors(tensorflow_1: None) -> None:
 def test_eagerly_there_is_nothing_to_order() -> None:
     assert tf.group(tf.constant(1)) is None
     assert [tensor.numpy() for tensor in tf.tuple([tf.constant(1), tf.constant(2)])] == [1, 2]
+
+
+def test_a_placeholder_with_default_is_not_its_default(tensorflow_1: None) -> None:
+    training = v1.placeholder_with_default(False, ())
+    assert tf.get_static_value(training) is None
+    result = v1.cond(training, lambda: tf.constant(1), lambda: tf.constant(2))
+    with v1.Session() as session:
+        assert session.run(result) == 2
+        assert session.run(result, {training: True}) == 1

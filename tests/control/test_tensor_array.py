@@ -190,3 +190,15 @@ def test_versions_of_a_list_are_independent(steps: list[tuple[str, int, int]]) -
             versions.append((values + other, sums))
     for values, expected in versions:
         assert values.entries == expected
+
+
+def test_specs() -> None:
+    spec = tf.TensorArraySpec([2], tf.float32)
+    assert repr(spec) == "TensorArraySpec(TensorShape([2]), tf.float32, False, True)"
+    assert spec.is_compatible_with(tf.TensorArray(tf.float32, 2, element_shape=[2]))
+    assert not spec.is_compatible_with(tf.TensorArraySpec([2], tf.int32))
+    assert spec.is_subtype_of(tf.TensorArraySpec([None], tf.float32))
+    wider = spec.most_specific_common_supertype([tf.TensorArraySpec([3], tf.float32)])
+    assert wider == tf.TensorArraySpec([None], tf.float32)
+    with pytest.raises(TypeError, match="Expected value to be a TensorArray"):
+        tf.TensorArraySpec.from_value(3)

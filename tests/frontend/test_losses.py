@@ -117,7 +117,7 @@ def test_shapes_known_at_run_time() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="labels.* must not be None"):
+    with pytest.raises(ValueError, match=r"labels.* must not be None"):
         losses.mean_squared_error(None, PREDICTIONS)
     with pytest.raises(ValueError, match="weights can not be broadcast to values"):
         losses.mean_squared_error(LABELS, PREDICTIONS, [1.0, 2.0])
@@ -146,7 +146,9 @@ def test_sequences() -> None:
 
     def loss(**options: bool) -> Any:
         return value_of(
-            tf1.contrib.seq2seq.sequence_loss(tf.constant(logits), tf.constant(targets), tf.constant(weights), **options)
+            tf1.contrib.seq2seq.sequence_loss(
+                tf.constant(logits), tf.constant(targets), tf.constant(weights), **options
+            )
         )
 
     no_time, no_batch = {"average_across_timesteps": False}, {"average_across_batch": False}

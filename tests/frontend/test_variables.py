@@ -150,7 +150,7 @@ def test_updates_of_rows(use_resource: bool) -> None:
         for update, expected in steps:
             session.run(update)
             np.testing.assert_array_equal(session.run(v)[:, 0], expected)
-    with pytest.raises(TypeError, match="sparse_delta.* IndexedSlices|must be a `tf.IndexedSlices`"):
+    with pytest.raises(TypeError, match=r"sparse_delta.* IndexedSlices|must be a `tf.IndexedSlices`"):
         v.scatter_add(3)
 
 
@@ -212,7 +212,7 @@ def test_another_shape_where_nobody_checks() -> None:
 @BOTH
 def test_shapes_and_dtypes_must_fit(use_resource: bool) -> None:
     v = tf1.Variable([1.0, 2.0], use_resource=use_resource)
-    with pytest.raises(ValueError, match="[Ss]hape"):
+    with pytest.raises(ValueError, match=r"[Ss]hape"):
         v.assign([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="Dimension 0 in both shapes must be equal, but are 2 and 3"):
         v.assign_add([1.0, 2.0, 3.0])
@@ -251,7 +251,7 @@ def test_comparison_is_identity_in_graphs() -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ValueError, match="`initial_value` arg to `tf.Variable` must be specified"):
+    with pytest.raises(ValueError, match=r"`initial_value` arg to `tf.Variable` must be specified"):
         tf.Variable()
     with pytest.raises(ValueError, match="collections argument to Variable constructor must be a list"):
         tf1.Variable(1.0, collections="local_variables")

@@ -134,7 +134,7 @@ def test_an_initial_value_must_not_depend_on_a_function_s_arguments() -> None:
         made.append(tf.Variable(x + 1.0))
         return made[0]
 
-    with pytest.raises(ValueError, match="Unable to lift tensor|singleton"):
+    with pytest.raises(ValueError, match=r"Unable to lift tensor|singleton"):
         make(tf.constant(1.0))
 
 

@@ -248,7 +248,9 @@ def _gradient_of_call(op: Operation, *dys: Any) -> list[Any]:
     if missing:
         more = body.function([*function.outputs[len(body.outputs) :], *missing])
         outputs = extended(op, {"f": more, "Tout": more.output_dtypes}, specs_of(missing))
-    weights = [zeros_for(op.outputs[place]) if dys[place] is None else convert_to_tensor(dys[place]) for place in chosen]
+    weights = [
+        zeros_for(op.outputs[place]) if dys[place] is None else convert_to_tensor(dys[place]) for place in chosen
+    ]
     needed = [values.value(tensor, outputs) for tensor in backward.needed]
     return backward.pack(call_graph(backward.graph, [*weights, *needed]))
 

@@ -80,6 +80,7 @@ def _explain_missing(module: ModuleType, label: str) -> None:
 
         close = difflib.get_close_matches(name, [key for key in module.__dict__ if not key.startswith("_")], n=3)
         hint = f" Did you mean {' or '.join(f'{label}.{other}' for other in close)}?" if close else ""
-        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}.{hint}")
+        message = f"module {module.__name__!r} has no attribute {name!r}.{hint}"
+        raise AttributeError(message, name=name, obj=None)  # no object: Python adds no suggestions of its own
 
     module.__dict__["__getattr__"] = missing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.dtypes import DType
@@ -10,6 +10,14 @@ from rillet.core.export import public
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import TensorShape
 from rillet.core.static import constant_value_as_shape
+
+
+class IndexedSlicesValue(NamedTuple):
+    """The values of the parts of IndexedSlices, as a session returns them."""
+
+    values: Any
+    indices: Any
+    dense_shape: Any = None
 
 
 @public("IndexedSlices")
@@ -59,6 +67,9 @@ class IndexedSlices:
 
     def _pack_components(self, parts: list[Any]) -> IndexedSlices:
         return IndexedSlices(*parts)
+
+    def _session_value(self, parts: list[Any]) -> IndexedSlicesValue:
+        return IndexedSlicesValue(*parts)
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         if self.dense_shape is None:

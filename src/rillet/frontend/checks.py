@@ -48,7 +48,7 @@ def assert_true(condition: Any, data: Any, summarize: int | None = None, name: s
     if graph is None:
         if not condition:
             shown = "\n".join(_data_text(value, summarize) for value in data)
-            raise InvalidArgumentError(None, None, f"Expected '{condition}' to be true. Summarized data: {shown}")
+            raise InvalidArgumentError(None, None, f"Expected '{condition!s}' to be true. Summarized data: {shown}")
         return None
     attrs = {"summarize": 3 if summarize is None else summarize}
     with _scope(graph, name or "Assert"):
@@ -207,7 +207,7 @@ def _near(
         condition = apply_op(REGISTRY["Less"], (apply_op(absolute, (x - y,)), bound))
         if data is None:
             head = f"{message}.  " if message else ""
-            tolerance = f"x and y not equal to tolerance rtol = {rtol}, atol = {atol}"
+            tolerance = f"x and y not equal to tolerance rtol = {rtol!s}, atol = {atol!s}"
             data = [head, tolerance, _label("x", x), x, _label("y", y), y]
         if graph is not None:
             return _assert_all(condition, data, summarize)
@@ -489,10 +489,8 @@ def _size_checks(
         shown_axis = axis if each.open else place
         if isinstance(wanted, str):
             if wanted not in sizes:
-                sizes[wanted] = (
-                    found,
-                    f"Specified by {_described(each.tensor).lower().replace('tensor', 'tensor', 1)} dimension {shown_axis}",
-                )
+                named = _described(each.tensor).removeprefix("Tensor ")
+                sizes[wanted] = found, f"Specified by tensor {named} dimension {shown_axis}"
                 continue
             expected, origin = sizes[wanted]
         else:
@@ -583,8 +581,8 @@ def assert_same_float_dtype(tensors: Any = None, dtype: Any = None) -> dtypes.DT
         if wanted is None:
             wanted, first = found, tensor
         elif found is not wanted:
-            as_what = "" if first is None else f" as {first}"
-            raise ValueError(f"{tensor}, type={found}, must be of the same type ({wanted}){as_what}.")
+            as_what = "" if first is None else f" as {first!s}"
+            raise ValueError(f"{tensor!s}, type={found}, must be of the same type ({wanted}){as_what}.")
     wanted = dtypes.float32 if wanted is None else wanted
     if not wanted.is_floating:
         raise ValueError(f"Expected floating point type, got {wanted}.")

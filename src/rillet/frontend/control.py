@@ -380,7 +380,7 @@ def _next_variables(current: Sequence[Any], returned: Any) -> list[Any]:
 
 
 class _Loop:
-    """A loop in a graph. Its first variable counts iterations; in TensorFlow 2 the second is their largest number."""
+    """A loop in a graph. Before the user's variables it has two of its own: a count of iterations, and their limit."""
 
     def __init__(self, graph: Graph, loop_vars: Any, shape_invariants: Any, maximum_iterations: Any) -> None:
         self.graph = graph
@@ -411,9 +411,9 @@ class _Loop:
         return results if self.v2 else [_named(result, "Exit") for result in results]
 
     def _own_variables(self) -> list[Any]:
-        graph, limit = self.graph, self.maximum_iterations
-        self.limit = _scalar(graph, -1 if limit is None else limit, "maximum_iterations")
-        return [_scalar(graph, 0, "loop_counter" if self.v2 else "iteration_counter"), self.limit]
+        limit = -1 if self.maximum_iterations is None else self.maximum_iterations
+        limit = _scalar(self.graph, limit, "maximum_iterations")
+        return [_scalar(self.graph, 0, "loop_counter" if self.v2 else "iteration_counter"), limit]
 
     def _parameters(self, graph: FuncGraph) -> list[Any]:
         parameters = []
@@ -457,7 +457,9 @@ class _Loop:
 
 
 def _scalar(graph: Graph, value: Any, name: str) -> Any:
-    return graph.capture(convert_to_tensor(value, None if isinstance(value, Tensor) else dtypes.int32, name=name))
+    """A count of iterations as a tensor."""
+    tensor = graph.capture(convert_to_tensor(value, None if isinstance(value, Tensor) else dtypes.int32, name=name))
+    return tensor if tensor.dtype is dtypes.int32 else apply_op(REGISTRY["Cast"], (tensor,), {"DstT": dtypes.int32})
 
 
 def _invariants(loop_vars: Any, shape_invariants: Any, initial: Sequence[Any]) -> list[TensorShape]:
@@ -568,9 +570,9 @@ def _pairs(pred_fn_pairs: Any, exclusive: bool) -> list[tuple[Any, Any]]:
         if not isinstance(pair[0], Tensor) and not hasattr(pair[0], "__tf_tensor__"):
             raise TypeError(f"pred must be a Tensor, got: {pair[0]}")
         if pair[0].dtype.base_dtype is not dtypes.bool:
-            raise TypeError(f"pred must be Tensor of type bool: {pair[0]}")
+            raise TypeError(f"pred must be Tensor of type bool: {pair[0]!s}")
         if not callable(pair[1]):
-            raise TypeError(f"fn for pred {pair[0]} must be callable.")
+            raise TypeError(f"fn for pred {pair[0]!s} must be callable.")
     return pairs
 
 
@@ -590,7 +592,7 @@ def _checked_last(predicates: Sequence[Any], last: Callable[[], Any]) -> Any:
     if graph is None:
         if not predicates[-1]:
             values = ", ".join(str(bool(pred)) for pred in predicates)
-            message = f"Expected '{predicates[-1]}' to be true. Summarized data: {text.encode()!r}\n{values}"
+            message = f"Expected '{predicates[-1]!s}' to be true. Summarized data: {text.encode()!r}\n{values}"
             raise InvalidArgumentError(None, None, message)
         return last()
     stacked = apply_op(REGISTRY["Pack"], (list(predicates),))

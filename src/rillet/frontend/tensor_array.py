@@ -340,7 +340,11 @@ class TensorArraySpec:
     """What a TensorArray is like: its entries' shape and dtype, whether it grows, whether it infers shapes."""
 
     def __init__(
-        self, element_shape: Any = None, dtype: Any = dtypes.float32, dynamic_size: bool = False, infer_shape: bool = True
+        self,
+        element_shape: Any = None,
+        dtype: Any = dtypes.float32,
+        dynamic_size: bool = False,
+        infer_shape: bool = True,
     ) -> None:
         self._element_shape = as_shape(element_shape)
         self._dtype = dtypes.as_dtype(dtype)

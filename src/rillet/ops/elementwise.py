@@ -745,14 +745,32 @@ def _reciprocal_grad_gradient(op: Operation, dz: Any) -> list[Any]:
     return [conj(dz) * -2.0 * op.inputs[1] * y, reciprocal_grad(y, dz)]
 
 
+def _zero_stays_zero(kernel: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The kernel, but dy = 0 gives 0 wherever y is infinite or NaN: tf.where sends 0 to the branch not taken."""
+
+    def guarded(y: Any, dy: Any) -> Any:
+        result = kernel(y, dy)
+        return np.where(dy == 0, np.zeros((), result.dtype), result)
+
+    return guarded
+
+
+def _reciprocal_grad_kernel(y: Any, dy: Any) -> Any:
+    return -dy * np.conj(y * y)
+
+
 tanh_grad: Function = _gradient_op("TanhGrad", lambda y, dy: dy * (1 - y * y), _tanh_grad_gradient)
 sigmoid_grad: Function = _gradient_op("SigmoidGrad", lambda y, dy: dy * y * (1 - y), _sigmoid_grad_gradient)
-sqrt_grad: Function = _gradient_op("SqrtGrad", lambda y, dy: dy / (2 * np.conj(y)), _sqrt_grad_gradient)
-rsqrt_grad: Function = _gradient_op("RsqrtGrad", lambda y, dy: dy * (np.conj(y * y * y) / -2), _rsqrt_grad_gradient)
-reciprocal_grad: Function = _gradient_op(
-    "ReciprocalGrad", lambda y, dy: -dy * np.conj(y * y), _reciprocal_grad_gradient
+sqrt_grad: Function = _gradient_op(
+    "SqrtGrad", _zero_stays_zero(lambda y, dy: dy / (2 * np.conj(y))), _sqrt_grad_gradient
 )
-_gradient_op("InvGrad", lambda y, dy: -dy * np.conj(y * y), _reciprocal_grad_gradient)
+rsqrt_grad: Function = _gradient_op(
+    "RsqrtGrad", _zero_stays_zero(lambda y, dy: dy * (np.conj(y * y * y) / -2)), _rsqrt_grad_gradient
+)
+reciprocal_grad: Function = _gradient_op(
+    "ReciprocalGrad", _zero_stays_zero(_reciprocal_grad_kernel), _reciprocal_grad_gradient
+)
+_gradient_op("InvGrad", _zero_stays_zero(_reciprocal_grad_kernel), _reciprocal_grad_gradient)
 
 
 # ---- neighbours in the floating-point numbers ----------------------------------------------------------------------
