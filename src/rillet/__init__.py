@@ -12,5 +12,5 @@ from rillet.compat import namespaces as _namespaces
 from rillet.core import export as _export
 
 __version__ = _export.V2["__version__"]  # TensorFlow's, which programs compare; rillet's own is its package's
-_namespaces.build(_sys.modules[__name__], {**_export.V1, **_export.V2})
+_namespaces.build(_sys.modules[__name__], lambda: {**_export.V1, **_export.V2})
 _namespaces.link(_sys.modules[__name__], v1=None, v2=_sys.modules[__name__])

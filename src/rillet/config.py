@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -75,6 +77,8 @@ def _count(minimum: int) -> Callable[[str], int]:
 
 
 def _folder(text: str) -> Path:
+    from pathlib import Path  # slow to load
+
     return Path(text).expanduser()
 
 
@@ -117,4 +121,4 @@ NO_COLOR = Flag(
     "no colours on the terminal; NO_COLOR does the same",
 )
 
-FLAGS: tuple[Flag[str] | Flag[int] | Flag[bool] | Flag[Path], ...] = (ENGINE, THREADS, DEBUG, CACHE, DATA, NO_COLOR)
+FLAGS: tuple[Flag[Any], ...] = (ENGINE, THREADS, DEBUG, CACHE, DATA, NO_COLOR)

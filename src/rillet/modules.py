@@ -138,7 +138,6 @@ _MODULES = {
         "statistics",
         "template",
         "tensor_array",
-        "testing",
         "text",
         "type_checks",
         "variable",
@@ -155,7 +154,6 @@ _MODULES = {
         "schedules",
         "slots",
     ),
-    "datasets": ("mnist",),
 }
 for _room, _names in _MODULES.items():
     for _name in _names:

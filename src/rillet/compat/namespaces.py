@@ -5,39 +5,46 @@ A namespace that shares its name with one of rillet's own packages (tf.train, ri
 
 from __future__ import annotations
 
-import importlib.util
+import functools
+import importlib
+import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from rillet.compat import private_paths
 
+# Modules that are imported when somebody asks for a name in their namespace: what they need is slow to load.
+LATE = {"tf.keras": "rillet.datasets.mnist", "tf.test": "rillet.frontend.testing"}
 
-def build(root: ModuleType, table: dict[str, Any]) -> None:
-    """Sets every dotted name of `table` on `root`, making namespaces on the way."""
-    for dotted, value in sorted(table.items()):
+
+def build(root: ModuleType, table: Callable[[], dict[str, Any]]) -> None:
+    """Sets every dotted name of the table on `root`, making namespaces on the way. `table` is asked again when a late
+    module has added names."""
+    for dotted, value in sorted(table().items()):
         *parents, name = dotted.split(".")
-        setattr(_namespace(root, parents), name, value)
-    _explain_missing(root, "tf")
+        setattr(_namespace(root, parents, table), name, value)
+    _explain_missing(root, "tf", root, table)
 
 
 def link(root: ModuleType, v1: ModuleType | None, v2: ModuleType) -> None:
     """Sets what leads from one namespace to another: tf.compat.v1, tf.compat.v2, and tf.python (private paths)."""
-    compat = _namespace(root, ["compat"])
+    compat = _namespace(root, ["compat"], dict)
     if v1 is not None:
         compat.__dict__["v1"] = v1
     compat.__dict__["v2"] = v2
     root.__dict__[private_paths.ROOT] = private_paths.Folder(root)
 
 
-def _namespace(root: ModuleType, parents: list[str]) -> ModuleType:
+def _namespace(root: ModuleType, parents: list[str], table: Callable[[], dict[str, Any]]) -> ModuleType:
     current = root
     for part in parents:
         known = current.__dict__.get(part)
         if not isinstance(known, ModuleType):
             known = _find_or_make(f"{current.__name__}.{part}", part)
             setattr(current, part, known)
-        _explain_missing(known, _label(known.__name__))
+        _explain_missing(known, _label(known.__name__), root, table)
         current = known
     return current
 
@@ -56,8 +63,15 @@ def _find_or_make(full: str, part: str) -> ModuleType:
 
 def _is_part(full: str) -> bool:
     """Whether there is such a module, in a package: a namespace may also stand in a module that is none."""
-    parent = sys.modules.get(full.rpartition(".")[0])
-    return hasattr(parent, "__path__") and importlib.util.find_spec(full) is not None
+    parent, _, name = full.rpartition(".")
+    folders = getattr(sys.modules.get(parent), "__path__", [])
+    return any(name in _parts(folder) for folder in folders)
+
+
+@functools.cache
+def _parts(folder: str) -> frozenset[str]:
+    """The modules and packages in a package's folder."""
+    return frozenset(entry.removesuffix(".py") for entry in os.listdir(folder) if not entry.startswith("_"))
 
 
 def _label(module_name: str) -> str:
@@ -66,8 +80,8 @@ def _label(module_name: str) -> str:
     return f"tf.{inner}" if inner else "tf"
 
 
-def _explain_missing(module: ModuleType, label: str) -> None:
-    """Gives `module` a __getattr__ that says what a missing name may have meant."""
+def _explain_missing(module: ModuleType, label: str, root: ModuleType, table: Callable[[], dict[str, Any]]) -> None:
+    """Gives `module` a __getattr__ that loads what is loaded late, and says what a missing name may have meant."""
     if "__getattr__" in module.__dict__:
         return
 
@@ -76,6 +90,12 @@ def _explain_missing(module: ModuleType, label: str) -> None:
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
         if _is_part(f"{module.__name__}.{name}"):  # it loads on first use
             return importlib.import_module(f"{module.__name__}.{name}")
+        if label in LATE:
+            importlib.import_module(LATE[label])
+            wanted = f"{label}.{name}".removeprefix("tf.")
+            if any(dotted == wanted or dotted.startswith(wanted + ".") for dotted in table()):
+                build(root, table)
+                return module.__dict__[name]
         import difflib  # only for those who misspell
 
         close = difflib.get_close_matches(name, [key for key in module.__dict__ if not key.startswith("_")], n=3)

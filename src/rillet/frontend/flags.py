@@ -10,7 +10,6 @@ What stands after `--`, and what is no flag, is left for the program.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import os
@@ -369,6 +368,8 @@ class FlagValues:
         return [argv[0], *left]
 
     def _similar(self, name: str) -> list[str]:
+        import difflib  # slow to load
+
         return difflib.get_close_matches(name, list(self._defined), n=3, cutoff=0.75)
 
 

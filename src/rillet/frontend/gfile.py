@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -197,6 +196,8 @@ def rmtree(path: Any) -> None:
         if os.path.isfile(name) or os.path.islink(name):
             os.remove(name)
         else:
+            import shutil  # slow to load
+
             shutil.rmtree(name)
 
 
@@ -207,6 +208,8 @@ def copy(src: Any, dst: Any, overwrite: bool = False) -> None:
     if not overwrite and os.path.exists(target):
         raise errors.AlreadyExistsError(None, None, "file already exists")
     with file_errors(target if os.path.exists(source) else source):
+        import shutil  # slow to load
+
         shutil.copyfile(source, target)
 
 

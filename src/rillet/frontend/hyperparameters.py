@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -106,10 +105,14 @@ class HParams:
         return self
 
     def parse_json(self, values_json: str) -> HParams:
+        import json  # slow to load
+
         return self.override_from_dict(json.loads(values_json))
 
     def to_json(self, indent: Any = None, separators: Any = None, sort_keys: bool = False) -> str:
         plain = {name: value for name, value in self.values().items() if not callable(value)}
+        import json  # slow to load
+
         return json.dumps(plain, indent=indent, separators=separators, sort_keys=sort_keys)
 
     def values(self) -> dict[str, Any]:

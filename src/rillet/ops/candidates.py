@@ -5,7 +5,6 @@ A sampler runs on the stream of its node (see `random_seed`), of which a run use
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -246,6 +245,8 @@ def _fixed(
 
 def _unigrams_of_file(path: str) -> list[float]:
     """The last entry of each line: how frequent a word is."""
+    import csv  # slow to load
+
     with open(path, newline="") as file:
         return [float(row[-1]) for row in csv.reader(file) if row]
 

@@ -6,6 +6,6 @@ from rillet import modules as _modules  # noqa: F401 - fills the tables
 from rillet.compat import namespaces as _namespaces
 from rillet.core import export as _export
 
-_namespaces.build(_sys.modules[__name__], _export.V1)
+_namespaces.build(_sys.modules[__name__], lambda: _export.V1)
 _namespaces.link(_sys.modules[__name__], v1=_sys.modules[__name__], v2=_sys.modules["rillet"])
 __version__ = _export.V1["__version__"]
