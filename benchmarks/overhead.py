@@ -79,7 +79,9 @@ def main() -> None:
     for _ in range(options.rounds):
         for name, (python, module) in columns.items():
             began = time.perf_counter()
-            output = subprocess.check_output([python, __file__, "--json", "--module", module], stderr=subprocess.DEVNULL)
+            output = subprocess.check_output(
+                [python, __file__, "--json", "--module", module], stderr=subprocess.DEVNULL
+            )
             results[name].append(json.loads(output.splitlines()[-1]))
             if sys.stderr.isatty():
                 print(f"{name}: {time.perf_counter() - began:.1f} s", file=sys.stderr)

@@ -235,7 +235,9 @@ class _QuickForm:
             for key, attribute in signature.attributes.items()
         }
         self.defaults = {
-            key: attribute.default for key, attribute in signature.attributes.items() if isinstance(attribute.default, DType)
+            key: attribute.default
+            for key, attribute in signature.attributes.items()
+            if isinstance(attribute.default, DType)
         }
         self.keys = definition.kernel_attributes
         self.options = {key: signature.attributes[key].default for key in self.keys if key in signature.attributes}

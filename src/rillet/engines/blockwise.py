@@ -66,7 +66,9 @@ class FusedKernel:
         self.size = len(slots)
         self.wanted = [slots[id(tensor)] for tensor in wanted]
         self.dtypes = [tensor.dtype.numpy_dtype for tensor in wanted]
-        self.numeric = all(tensor.dtype.is_numpy_compatible and tensor.dtype.numpy_dtype.kind != "O" for tensor in wanted)
+        self.numeric = all(
+            tensor.dtype.is_numpy_compatible and tensor.dtype.numpy_dtype.kind != "O" for tensor in wanted
+        )
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
         arrays = tuple(map(dereference, arrays))
