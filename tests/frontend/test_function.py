@@ -144,6 +144,15 @@ def test_variables_can_be_made_on_the_first_call() -> None:
     np.testing.assert_array_equal(layer(tf.constant([1.0, 2.0])).numpy(), [1.0, 2.0])
 
 
+def test_new_variables_on_every_call_are_refused() -> None:
+    @tf.function
+    def leaky(x: tf.Tensor) -> tf.Tensor:
+        return tf.Variable(1.0) * x
+
+    with pytest.raises(ValueError, match=r"tf\.function only supports singleton tf\.Variables created on the first call"):
+        leaky(tf.constant(1.0))
+
+
 def test_methods_have_their_own_traces() -> None:
     class Scaler:
         def __init__(self, factor: float) -> None:

@@ -110,3 +110,17 @@ def test_the_signature_of_a_trace():
     assert signature == ((x, k), {})
     x, q = tf.TensorSpec([], tf.float32, "x"), tf.TensorSpec([], tf.int32, "q")
     assert traced.structured_input_signature == ((x, 3, 4), {"q": q})
+
+
+def test_only_eager_tensors_have_numpy():
+    seen = []
+
+    @tf.function
+    def look(x):
+        seen.append(hasattr(x, "numpy"))
+        with pytest.raises(AttributeError, match="no attribute 'numpy': x:0 is symbolic"):
+            x.numpy()
+        return x
+
+    assert hasattr(look(tf.constant(1.0)), "numpy")
+    assert seen == [False]

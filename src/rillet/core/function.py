@@ -114,6 +114,8 @@ class FuncGraph(Graph):
         self.inputs: list[SymbolicTensor] = []
         self.outputs: list[SymbolicTensor] = []
         self.structured_outputs: Any = None
+        self.may_create_variables = True
+        self.created_variables = 0
         self.control_captures: list[Operation] = []
         self._captures: dict[int, tuple[Tensor, SymbolicTensor]] = {}
         self._aliases: dict[int, tuple[Tensor, SymbolicTensor]] = {}

@@ -302,9 +302,11 @@ class SymbolicTensor(Tensor):
         """
         return self.graph.evaluate(self, feed_dict, session)
 
+    @property
     def numpy(self) -> NoReturn:
-        raise NotImplementedError(
-            f"numpy() is only available when eager execution is enabled: {self.name} is symbolic, it has no value yet. "
+        """Absent, so that hasattr(tensor, "numpy") tells symbolic and eager tensors apart."""
+        raise AttributeError(
+            f"'SymbolicTensor' object has no attribute 'numpy': {self.name} is symbolic, it has no value yet. "
             "Evaluate it with session.run(...), or call the tf.function it belongs to."
         )
 

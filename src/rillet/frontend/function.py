@@ -79,12 +79,14 @@ def trace(
     kwargs: dict[str, Any],
     specs: Sequence[TensorSpec | None] | None = None,
     name: str = "function",
+    may_create_variables: bool = True,
 ) -> FuncGraph:
     """Runs `python_function` once on placeholders; what it computes becomes the body.
 
     Tensor leaves of the arguments become parameters, of the static shape given by `specs` (in the order of the leaves).
     """
     graph = FuncGraph(name)
+    graph.may_create_variables = may_create_variables
     flat = nest.flatten((args, kwargs), expand_composites=True)
     with graph.as_default(), context.without_recording():
         inner = []
@@ -353,7 +355,10 @@ class PolymorphicFunction:
             self._named_spec(wanted or leaf, name)
             for wanted, leaf, name in itertools.zip_longest(declared, flat, names)
         ]
-        graph = trace(self.python_function, args, kwargs, specs, f"__inference_{self._name}")
+        name = f"__inference_{self._name}"
+        graph = trace(self.python_function, args, kwargs, specs, name, may_create_variables=not self._traces)
+        if graph.created_variables:  # now they exist: the trace that counts finds them
+            graph = trace(self.python_function, args, kwargs, specs, name, may_create_variables=False)
         return ConcreteFunction(graph, args, kwargs)
 
     def _named_spec(self, leaf: Any, name: str | None) -> TensorSpec | None:

@@ -59,7 +59,9 @@ def _total(value: Any, name: str | None = None) -> Any:
     """The sum of all elements."""
     count = value.shape.rank
     axes = list(range(count)) if count is not None else _call("Range", 0, rank(value), 1, name="range")
-    return apply_op(REGISTRY["Sum"], (value, convert_to_tensor(axes, dtypes.int32)), name=name)
+    total = apply_op(REGISTRY["Sum"], (value, convert_to_tensor(axes, dtypes.int32)), name=name)
+    total.set_shape(())
+    return total
 
 
 # ---- weights and reduction ------------------------------------------------------------------------------------------
@@ -112,7 +114,9 @@ def _safe_mean(losses: Any, count: Any) -> Any:
 def _all_of(scalar: Any) -> Any:
     if isinstance(scalar, EagerTensor):
         return scalar
-    return _call("Sum", scalar, _call("Range", 0, rank(scalar), 1, name="range"))
+    total = _call("Sum", scalar, _call("Range", 0, rank(scalar), 1, name="range"))
+    total.set_shape(())
+    return total
 
 
 def _present(losses: Any, weights: Any, per_example: bool = False) -> Any:

@@ -40,6 +40,19 @@ from rillet.ops.state import read_state, read_variable
 _EAGER_IDS = itertools.count()
 
 
+def _count_creation() -> None:
+    """Tells the functions that are being traced. ValueError where one of them has made its variables before."""
+    graph = context.state().graph
+    while isinstance(graph, FuncGraph):
+        if not graph.may_create_variables:
+            raise ValueError(
+                "tf.function only supports singleton tf.Variables created on the first call. Make sure the tf.Variable is only "
+                "created once or created outside tf.function: keep it in an object, and make it where that has none yet."
+            )
+        graph.created_variables += 1
+        graph = graph.outer_graph
+
+
 @public("Variable")
 class Variable(SparseUpdates, metaclass=VariableType):
     """A variable: a tensor whose value can be changed, and which is shared by every run and call that uses it.
@@ -83,6 +96,7 @@ class Variable(SparseUpdates, metaclass=VariableType):
         self.synchronization = synchronization
         self.aggregation = aggregation
         self._site = user_site()
+        _count_creation()
         wanted = None if dtype is None else dtypes.as_dtype(dtype).base_dtype
         with init_scope():
             graph = context.state().graph

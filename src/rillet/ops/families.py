@@ -15,7 +15,7 @@ from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
 from rillet.core.export import export
 from rillet.core.graph import Graph, Operation
-from rillet.core.opdef import NO_GRADIENT, REGISTRY, OpDef, define
+from rillet.core.opdef import REGISTRY, OpDef, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value
 from rillet.core.tensor import EagerTensor
@@ -327,15 +327,3 @@ def reduce(definition: OpDef, value: Any, axis: Any, keepdims: bool | None, name
     return result
 
 
-__all__ = [
-    "NO_GRADIENT",
-    "all_axes",
-    "axes_tuple",
-    "binary",
-    "broadcast_shapes",
-    "define",
-    "eager_axes",
-    "no_gradient_rule",
-    "reduce",
-    "reduction",
-]
