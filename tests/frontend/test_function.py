@@ -149,7 +149,9 @@ def test_new_variables_on_every_call_are_refused() -> None:
     def leaky(x: tf.Tensor) -> tf.Tensor:
         return tf.Variable(1.0) * x
 
-    with pytest.raises(ValueError, match=r"tf\.function only supports singleton tf\.Variables created on the first call"):
+    with pytest.raises(
+        ValueError, match=r"tf\.function only supports singleton tf\.Variables created on the first call"
+    ):
         leaky(tf.constant(1.0))
 
 

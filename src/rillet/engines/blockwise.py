@@ -96,7 +96,7 @@ class FusedKernel:
 
     def _common_shape(self, arrays: Sequence[Any]) -> tuple[int, ...] | None:
         """The shape that every operation of the kernel has, if it is large enough for blocks; else None."""
-        if not self.numeric or max(map(np.size, arrays)) < 2 * BLOCK:
+        if not self.numeric or all(getattr(array, "size", 1) < 2 * BLOCK for array in arrays):
             return None
         shapes: list[Any] = [np.shape(array) for array in arrays] + [None] * (self.size - len(arrays))
         try:

@@ -325,5 +325,3 @@ def reduce(definition: OpDef, value: Any, axis: Any, keepdims: bool | None, name
     if not keepdims:
         result.set_shape(())
     return result
-
-
