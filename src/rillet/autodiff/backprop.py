@@ -176,7 +176,7 @@ def input_gradients(operation: Operation, flowing: list[Any], gate: bool) -> Ite
                 f"{len(operation.inputs)}"
             )
         if gate:
-            result = _together(result)
+            result = together(result)
     for tensor, gradient in zip(operation.inputs, result, strict=True):
         if gradient is not None and is_differentiable(tensor.dtype):
             yield tensor, _adopt_shape(tensor, gradient)
@@ -208,7 +208,8 @@ def _adopt_shape(tensor: Tensor, gradient: Any) -> Any:
     return gradient
 
 
-def _together(gradients: Sequence[Any]) -> list[Any]:
+def together(gradients: Sequence[Any]) -> list[Any]:
+    """The gradients, each passed on only when all of them are computed."""
     present = [gradient for gradient in gradients if isinstance(gradient, Tensor)]
     if len(present) < 2:
         return list(gradients)

@@ -162,11 +162,7 @@ class OpDef:
     @functools.cached_property
     def result_type(self) -> Any:
         """The named tuple that a call with several outputs returns."""
-        return namedtuple(self.name, [_plain_name(argument.name) for argument in self.signature.outputs])
-
-
-def _plain_name(name: str) -> str:
-    return name + "_" if name in ("values_", "count", "index") and name.endswith("_") else name
+        return namedtuple(self.name, [argument.name for argument in self.signature.outputs])
 
 
 def _keyword_only(function: Callable[..., Any] | None) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from rillet.core.shapes import TensorShape
 from rillet.errors import ShapeError
 from rillet.ops.arrays import text
 from rillet.ops.philox import Position, blocks_at
-from rillet.ops.random_seed import get_seed, stream
+from rillet.ops.random_seed import seed_attributes, stream
 
 # ---- streams of words -----------------------------------------------------------------------------------------------
 
@@ -312,13 +312,8 @@ HITS = define(
 )  # fmt: skip
 
 
-def _seed_attributes(seed: int | None) -> dict[str, int]:
-    first, second = get_seed(seed)
-    return {"seed": first or 0, "seed2": second or 0}
-
-
 def _call(definition: Any, true_classes: Any, attrs: dict[str, Any], seed: int | None, name: str | None) -> Any:
-    return apply_op(definition, (true_classes,), {**attrs, **_seed_attributes(seed)}, name)
+    return apply_op(definition, (true_classes,), {**attrs, **seed_attributes(seed)}, name)
 
 
 def _counts(num_true: int, num_sampled: int, unique: bool) -> dict[str, Any]:
@@ -425,5 +420,5 @@ def compute_accidental_hits(
 
     The weights are the lowest float32: added to the logits of those candidates, they take them out.
     """
-    attrs = {"num_true": int(num_true), **_seed_attributes(seed)}
+    attrs = {"num_true": int(num_true), **seed_attributes(seed)}
     return apply_op(HITS, (true_classes, sampled_candidates), attrs, name)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from rillet.autodiff.backprop import together
 from rillet.autodiff.gradients import gradients_v1
 from rillet.autodiff.tape import GradientTape
 from rillet.core import context, dtypes
@@ -112,7 +113,7 @@ class Optimizer:
                 loss, variables, grad_loss, "gradients", colocate_gradients_with_ops, gate, aggregation_method
             )
             if gate_gradients == Optimizer.GATE_GRAPH:
-                gradients = _gated(gradients)
+                gradients = together(gradients)
         pairs = list(zip(gradients, variables, strict=True))
         self._assert_valid_dtypes([variable for gradient, variable in pairs if gradient is not None])
         return pairs
@@ -344,14 +345,6 @@ def _trainable(graph: Graph) -> list[Any]:
         if variable is not None and variable.trainable and not any(variable is other for other in found):
             found.append(variable)
     return found
-
-
-def _gated(gradients: list[Any]) -> list[Any]:
-    present = [gradient for gradient in gradients if isinstance(gradient, Tensor)]
-    if len(present) < 2:
-        return gradients
-    passed = iter(apply_op(REGISTRY["IdentityN"], (present,)))
-    return [next(passed) if isinstance(gradient, Tensor) else gradient for gradient in gradients]
 
 
 def _graph_of(gradients: Iterable[Any]) -> Graph | None:
