@@ -1,4 +1,4 @@
-"""Graphs as text: GraphDef and NodeDef as plain objects that print in protobuf's text format, and IR for functions."""
+"""Graphs as text: GraphDef and NodeDef as plain objects that print in protobuf's text format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rillet.core.dtypes import DType
 from rillet.core.function import Function
 from rillet.core.graph import Graph, Operation
 from rillet.core.shapes import TensorShape
-from rillet.core.tensor import SymbolicTensor
 
 PRODUCER = 2521  # the graph version of TensorFlow 2.21
 
@@ -161,33 +160,3 @@ def node_def(operation: Operation) -> NodeDef:
 def graph_def(graph: Graph) -> GraphDef:
     """The graph as data."""
     return GraphDef([node_def(operation) for operation in graph.get_operations()])
-
-
-def function_text(function: Function) -> str:
-    """A function as one line an operation: %name = Type(%inputs) {attributes} : dtypes and shapes."""
-
-    def label(tensor: Any) -> str:
-        return "%" + (_edge(tensor) if isinstance(tensor, SymbolicTensor) else "?")
-
-    def kind(tensor: Any) -> str:
-        return f"{tensor.dtype.name}{tensor.shape}"
-
-    lines = [f"function {function.name}({', '.join(f'{label(t)}: {kind(t)}' for t in function.inputs)}):"]
-    for operation in function.operations:
-        outputs = ", ".join(label(tensor) for tensor in operation.outputs)
-        inputs = ", ".join(
-            [label(tensor) for tensor in operation.inputs] + [f"^{o.name}" for o in operation.control_inputs]
-        )
-        attrs = ", ".join(
-            f"{key}={_brief(value)}" for key, value in sorted(operation.attrs.items()) if not isinstance(value, DType)
-        )
-        kinds = ", ".join(kind(tensor) for tensor in operation.outputs)
-        lines.append(f"  {outputs + ' = ' if outputs else ''}{operation.type}({inputs}) {{{attrs}}} : {kinds}")
-    lines.append(f"  return {', '.join(label(tensor) for tensor in function.outputs)}")
-    return "\n".join(lines)
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, (np.ndarray, np.generic)):
-        return np.array2string(np.asarray(value), threshold=8, separator=",").replace("\n", "")
-    return value.name if isinstance(value, Function) else str(value)

@@ -9,7 +9,6 @@ import numpy as np
 
 from rillet.core.dispatch import graph_for
 from rillet.core.shapes import TensorShape
-from rillet.core.tensor import EagerTensor, Tensor
 from rillet.errors import format_shape
 
 
@@ -73,8 +72,3 @@ def difference(first: TensorShape, other: TensorShape) -> str:
 def is_concrete(*values: Any) -> bool:
     """Whether an op on `values` runs now."""
     return graph_for(values) is None
-
-
-def is_symbolic(value: Any) -> bool:
-    """Whether `value` is a tensor of a graph."""
-    return isinstance(value, Tensor) and not isinstance(value, EagerTensor)
