@@ -106,8 +106,15 @@ ENGINE = Flag(
     "engine",
     "RILLET_ENGINE",
     lambda: "blockwise",
-    _choice("blockwise", "reference"),
-    "the engine that runs graphs: blockwise (fused, on threads) or reference (one kernel after the other)",
+    _choice("native", "blockwise", "reference"),
+    "the engine that runs graphs: native (compiled), blockwise (NumPy, fused, on threads) or reference (NumPy)",
+)
+COMPILE = Flag(
+    "compile",
+    "RILLET_COMPILE",
+    lambda: "auto",
+    _choice("auto", "always"),
+    "when the native engine compiles: auto (what is large, or seen again) or always (at first sight)",
 )
 THREADS = Flag("threads", "RILLET_THREADS", _processors, _count(1), "how many threads may compute at once")
 DEBUG = Flag("debug", "RILLET_DEBUG", lambda: 0, _count(0), "how much rillet tells of its work on stderr; 0 is nothing")
@@ -121,4 +128,4 @@ NO_COLOR = Flag(
     "no colours on the terminal; NO_COLOR does the same",
 )
 
-FLAGS: tuple[Flag[Any], ...] = (ENGINE, THREADS, DEBUG, CACHE, DATA, NO_COLOR)
+FLAGS: tuple[Flag[Any], ...] = (ENGINE, COMPILE, THREADS, DEBUG, CACHE, DATA, NO_COLOR)

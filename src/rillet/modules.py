@@ -5,9 +5,14 @@ import importlib as _importlib
 from rillet.config import ENGINE as _ENGINE
 from rillet.core import execution as _execution
 from rillet.engines import blockwise as _blockwise
+from rillet.engines import native as _native
 from rillet.engines import reference as _reference
 
-_ENGINES = {"blockwise": _blockwise.BlockwiseEngine, "reference": _reference.ReferenceEngine}
+_ENGINES = {
+    "native": _native.NativeEngine,
+    "blockwise": _blockwise.BlockwiseEngine,
+    "reference": _reference.ReferenceEngine,
+}
 _execution.set_eager_engine(_ENGINES[_ENGINE.value]())
 
 _MODULES = {

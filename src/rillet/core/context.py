@@ -10,20 +10,23 @@ import contextlib
 import contextvars
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from rillet.core.graph import Graph, Operation
-    from rillet.core.tensor import Tensor
+    from rillet.core.opdef import OpDef
+    from rillet.core.tensor import EagerTensor, Tensor
 
 
 class Recorder(Protocol):
     """Somebody who wants to know which ops ran: a gradient tape, a forward accumulator.
 
     higher_order: gradients of recorded operations may be differentiated again.
+
+    One that has the methods of a Listener too is told in that shorter way while it is the only recorder.
     """
 
     higher_order: bool
@@ -33,6 +36,29 @@ class Recorder(Protocol):
     def record(self, operation: Operation) -> None: ...
 
     def variable_accessed(self, variable: Any) -> None: ...
+
+
+class Listener(Recorder, Protocol):
+    """A recorder that dispatch tells of an eager op without making an Operation first.
+
+    keep: `definition` was called with `inputs` (concrete tensors) and those of its attributes that don't follow from
+    the inputs, and gave `output`. keep_pair: the same for an op of two inputs without attributes, either of which may
+    be an array instead.
+    """
+
+    def keep(
+        self, definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, output: EagerTensor
+    ) -> None: ...
+
+    def keep_pair(self, definition: OpDef, left: Any, right: Any, output: EagerTensor) -> None: ...
+
+
+class _Elsewhere:
+    def __repr__(self) -> str:
+        return "ELSEWHERE"
+
+
+ELSEWHERE = _Elsewhere()  # see ThreadState.listener
 
 
 class _Process:
@@ -50,14 +76,18 @@ class ThreadState:
     """`graph` is None where ops run eagerly. `quick` is true where an eager op has nobody to tell: no graph is
     current and nothing records; dispatch takes its short path then.
 
+    `listener` says in one word what becomes of an eager op: None, nobody is told; a Listener, it alone is told, and
+    dispatch takes its short path as well; ELSEWHERE, a graph is current or others record, and it goes the long way.
+
     `run_quietly(f, *args)` calls f where NumPy doesn't warn of overflow or 0/0 (tensors hold inf and nan silently).
     It enters a context variable scope that has NumPy's error state set, which takes a tenth of np.errstate's time;
     it must not be nested, so kernels that call back into Python run under np.errstate instead.
     """
 
-    __slots__ = ("__weakref__", "graph", "quick", "recorders", "run_quietly", "stack")
+    __slots__ = ("__weakref__", "graph", "listener", "quick", "recorders", "run_quietly", "stack")
 
     def __init__(self) -> None:
+        self.listener: Any = None
         self.stack: list[Graph | None] = []
         self.recorders: tuple[Recorder, ...] = ()
         self.graph: Graph | None = None
@@ -75,6 +105,12 @@ class ThreadState:
         else:
             self.graph = None if _Process.eager_by_default else global_default_graph()
         self.quick = self.graph is None and not self.recorders
+        self.listener = None if self.quick else self._only_listener()
+
+    def _only_listener(self) -> Any:
+        if self.graph is None and len(self.recorders) == 1 and hasattr(self.recorders[0], "keep_pair"):
+            return self.recorders[0]
+        return ELSEWHERE
 
 
 class _Local(threading.local):

@@ -6,7 +6,6 @@ Where it goes: to the graph of its symbolic inputs; else to the current graph; e
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,10 +18,15 @@ from rillet.core.execution import bind_kernel, eager_context
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import OpDef
+from rillet.core.quick import UNFIT, as_result, run_quickly
+from rillet.core.quick import as_declared as as_declared  # engines declare dtypes in the same way
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 
 Converter = Callable[..., Any]
+
+# What a kernel raises of inputs it cannot work on. (An errors.OpError says all by itself.)
+KERNEL_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError)
 
 # (type, function, priority): tf.register_tensor_conversion_function
 _CONVERTERS: list[tuple[Any, Converter, int]] = []
@@ -56,15 +60,19 @@ def apply_op(
     for an op without outputs (None when it ran eagerly).
     """
     current = context.state()
-    if current.quick and gradient is None:
-        result = _run_quickly(definition, inputs, attrs, current)
-        if result is not None:
+    if current.listener is not context.ELSEWHERE and gradient is None:
+        try:
+            result = run_quickly(definition, inputs, attrs, current)
+        except KERNEL_ERRORS as error:
+            tensors, resolved = _resolve(definition, inputs, attrs, None)
+            failures.fail(definition, tensors, resolved, error)
+        if result is not UNFIT:
             return result
     graph = graph_for(inputs, current)
     if graph is None:
         tensors, resolved = _resolve(definition, inputs, attrs, None)
         outputs = _run_now(definition, tensors, resolved, gradient, current)
-        return _as_result(definition, outputs, None)
+        return as_result(definition, outputs, None)
     if graph is not current.graph:
         with context.use_graph(graph):
             return _append(graph, definition, inputs, attrs, name, gradient)
@@ -118,7 +126,7 @@ def _append(
         for recorder in recorders:
             if recorder.wants(tensors):
                 recorder.record(operation)
-    return _as_result(definition, operation.outputs, operation)
+    return as_result(definition, operation.outputs, operation)
 
 
 def _create(
@@ -154,9 +162,7 @@ def _run_now(
             result = current.run_quietly(lambda: kernel(*arrays, **options))
         else:
             result = current.run_quietly(kernel, *arrays)
-    except errors.OpError:
-        raise
-    except (ValueError, TypeError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+    except KERNEL_ERRORS as error:
         failures.fail(definition, tensors, attrs, error)
     site = errors.user_site()
     outputs = wrap(definition, result, attrs, site)
@@ -182,188 +188,6 @@ def wrap(definition: OpDef, result: Any, attrs: dict[str, Any], site: errors.Sit
     if not isinstance(result, (tuple, list)):
         result = (result,) if wanted else ()
     return [EagerTensor(as_declared(array, dtype), dtype, site) for array, dtype in zip(result, wanted, strict=True)]
-
-
-def as_declared(array: Any, dtype: DType) -> Any:
-    """`array` in the dtype the op's signature declares (kernels may compute in a wider one)."""
-    numpy_dtype = dtype.numpy_dtype
-    if getattr(array, "dtype", None) is numpy_dtype or not dtype.is_numpy_compatible or dtype.is_ref_dtype:
-        return array
-    with np.errstate(all="ignore"):  # what is too large for a narrower type becomes infinite, silently
-        if isinstance(array, np.ndarray):
-            return array.astype(numpy_dtype, copy=False)
-        return np.asarray(array, numpy_dtype)
-
-
-def _as_result(definition: OpDef, outputs: list[Any], operation: Operation | None) -> Any:
-    if definition.single_output:
-        return outputs[0]
-    arguments = definition.signature.outputs
-    if not arguments:
-        return operation
-    if len(arguments) == 1:
-        return outputs
-    if any(argument.is_list for argument in arguments):
-        return outputs
-    return definition.result_type._make(outputs)
-
-
-# ---- the short path -----------------------------------------------------------------------------------------------
-
-
-class _QuickForm:
-    """What can be worked out once an op, for eager calls on concrete tensors: how each input's dtype is checked, which
-    options the kernel takes, and where the output's dtype comes from. `usable` is false for lists, several outputs,
-    state and the like."""
-
-    __slots__ = ("allowed", "defaults", "inputs", "kernel", "keys", "options", "output_dtype", "output_key", "usable")
-
-    def __init__(self, definition: OpDef) -> None:
-        signature = definition.signature
-        self.kernel = definition.reference
-        self.inputs = tuple((argument.type_attr, argument.dtype) for argument in signature.inputs)
-        self.usable = (
-            self.kernel is not None
-            and not definition.is_stateful
-            and not definition.kernel_needs_context
-            and definition.single_output
-            and bool(signature.inputs)
-            and not any(argument.is_list or argument.is_ref for argument in signature.inputs)
-        )
-        self.allowed = {
-            key: None if attribute.allowed is None else frozenset(map(id, attribute.allowed))
-            for key, attribute in signature.attributes.items()
-        }
-        self.defaults = {
-            key: attribute.default
-            for key, attribute in signature.attributes.items()
-            if isinstance(attribute.default, DType)
-        }
-        self.keys = definition.kernel_attributes
-        self.options = {key: signature.attributes[key].default for key in self.keys if key in signature.attributes}
-        output = signature.outputs[0] if signature.outputs else None
-        self.output_key = output.type_attr if output else None
-        self.output_dtype = output.dtype if output else None
-        if self.output_key is not None:
-            self.options.setdefault(self.output_key, signature.attributes[self.output_key].default)
-
-
-def _plain_value(value: Any, wanted: DType | None) -> tuple[DType, Any] | None:
-    """A NumPy array, or whole numbers where `wanted` is an integer type, as (dtype, array). None for anything else:
-    what it becomes is decided the long way."""
-    kind = type(value)
-    if kind is np.ndarray:
-        dtype = dtypes.FROM_NUMPY.get(value.dtype)
-        return None if dtype is None or value.dtype.kind == "O" else (dtype, value)
-    if wanted is None or not wanted.is_integer:
-        return None
-    if kind is int or ((kind is list or kind is tuple) and value and all(type(part) is int for part in value)):
-        try:
-            return wanted, np.array(value, wanted.numpy_dtype)
-        except OverflowError:
-            return None
-    return None
-
-
-def _quick_form(definition: OpDef) -> _QuickForm:
-    form: _QuickForm | None = definition.__dict__.get("_quick_form")
-    if form is None:
-        form = definition.__dict__["_quick_form"] = _QuickForm(definition)
-    return form
-
-
-def _run_quickly(
-    definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, current: context.ThreadState
-) -> EagerTensor | None:
-    """The op's result where all is concrete and fits; None sends the call the long way, which finds out why not."""
-    form = definition.__dict__.get("_quick_form") or _quick_form(definition)
-    if not form.usable or len(inputs) != len(form.inputs):
-        return None
-    types: dict[str, DType] = {}
-    arrays = []
-    for value, (key, fixed) in zip(inputs, form.inputs, strict=True):
-        if type(value) is EagerTensor:
-            dtype, array = value.dtype, value._array
-        else:
-            plain = _plain_value(value, fixed or types.get(key) or form.defaults.get(key))
-            if plain is None:
-                return None
-            dtype, array = plain
-        if key is None:
-            if dtype is not fixed:
-                return None
-        elif key not in types:
-            allowed = form.allowed[key]
-            if allowed is not None and id(dtype) not in allowed:
-                return None
-            types[key] = dtype
-        elif types[key] is not dtype:
-            return None
-        arrays.append(array)
-    known = {**form.options, **types, **attrs} if attrs else {**form.options, **types}
-    kernel = form.kernel
-    assert kernel is not None
-    try:
-        if form.keys:
-            result = current.run_quietly(kernel, *arrays, **{key: known[key] for key in form.keys})
-        else:
-            result = current.run_quietly(kernel, *arrays)
-    except Exception:
-        return None
-    out: DType = form.output_dtype if form.output_key is None else known[form.output_key]  # type: ignore[assignment]
-    return EagerTensor(as_declared(result, out), out, errors.user_site())
-
-
-def quick_binary(
-    kernel: Callable[[Any, Any], Any],
-    allowed: Sequence[DType],
-    slow: Callable[[Any, Any], Any],
-    makes_bool: bool = False,
-    reflected: bool = False,
-) -> Callable[[Any, Any], Any]:
-    """`slow`, an operator method, with a short path for a concrete tensor and another of its dtype, or a Python number,
-    where nobody records.
-
-    kernel: of arrays of any dtype in `allowed`; its result has that dtype too, or bool for `makes_bool`.
-    reflected: the method's second argument is the kernel's first.
-    """
-    local = context._LOCAL
-    get_frame = sys._getframe
-    tensors = frozenset(dtype.as_datatype_enum for dtype in allowed)
-    # NumPy takes a Python number in the array's dtype; the extension types don't know that rule.
-    native = [dtype for dtype in allowed if dtype.numpy_dtype.isbuiltin == 1 and not dtype.is_bool]
-    numbers = frozenset(dtype.as_datatype_enum for dtype in native)
-    floats = frozenset(dtype.as_datatype_enum for dtype in native if not dtype.is_integer)
-    takes_numbers = isinstance(kernel, np.ufunc)
-
-    def operator(self: Any, other: Any) -> Any:
-        state = local.state
-        if state.quick and type(self) is EagerTensor:
-            dtype = self.dtype
-            kind = type(other)
-            operand = other
-            if kind is EagerTensor:
-                fits = other.dtype is dtype and dtype.as_datatype_enum in tensors
-                operand = other._array
-            elif kind is float:
-                fits = dtype.as_datatype_enum in floats
-            else:
-                fits = kind is int and dtype.as_datatype_enum in numbers
-            if fits:
-                try:
-                    if kind is not EagerTensor and not takes_numbers:
-                        operand = dtype.as_numpy_dtype(operand)
-                    if reflected:
-                        result = state.run_quietly(kernel, operand, self._array)
-                    else:
-                        result = state.run_quietly(kernel, self._array, operand)
-                except Exception:
-                    return slow(self, other)  # it fails again there, where the reason is found
-                frame = get_frame(1)
-                return EagerTensor(result, dtypes.bool if makes_bool else dtype, (frame.f_code, frame.f_lasti))
-        return slow(self, other)
-
-    return operator
 
 
 # ---- from values to tensors of the right dtype --------------------------------------------------------------------

@@ -11,6 +11,7 @@ from rillet.core.opdef import OpDef
 if TYPE_CHECKING:
     from rillet.core.dtypes import DType
     from rillet.core.function import Function
+    from rillet.core.graph import Operation
     from rillet.core.shapes import TensorShape
 
 Kernel = Callable[..., Any]
@@ -119,6 +120,29 @@ def bind_kernel(definition: OpDef, attrs: dict[str, Any], context: ExecutionCont
         return kernel(*arrays, **options)
 
     return bound
+
+
+def holds_variable(tensor: Any) -> bool:
+    """Whether the value of `tensor` is a reference variable itself, which is read where a value is needed."""
+    if tensor.dtype.is_ref_dtype:
+        return True
+    operation = tensor.op
+    if not operation.definition.passes_reference or operation.control_inputs:
+        return False  # a read that waits for something is a snapshot of that moment
+    return bool(operation.inputs[0].dtype.is_ref_dtype)
+
+
+def takes_variable(operation: Operation) -> list[bool]:
+    """Which inputs the op takes as variables themselves, where they are variables."""
+    flags: list[bool] = []
+    for argument in operation.definition.signature.inputs:
+        count = 1
+        if argument.number_attr is not None:
+            count = operation.attrs[argument.number_attr]
+        elif argument.type_list_attr is not None:
+            count = len(operation.attrs[argument.type_list_attr])
+        flags.extend([argument.is_ref] * count)
+    return flags
 
 
 class _Eager:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rillet.core import dispatch, failures, opdef
 from rillet.core.dtypes import DType
-from rillet.core.execution import ExecutionContext, VariableState, bind_kernel
+from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable, takes_variable
 from rillet.core.function import Function, decomposition
 from rillet.core.graph import Operation
 from rillet.core.tensor import EagerTensor
@@ -28,16 +28,6 @@ def dereference(value: Any) -> Any:
             )
         return value.value
     return value
-
-
-def holds_variable(tensor: Any) -> bool:
-    """Whether the value of `tensor` is a reference variable itself, which is read where a value is needed."""
-    if tensor.dtype.is_ref_dtype:
-        return True
-    operation = tensor.op
-    if not operation.definition.passes_reference or operation.control_inputs:
-        return False  # a read that waits for something is a snapshot of that moment
-    return bool(operation.inputs[0].dtype.is_ref_dtype)
 
 
 class Step:
@@ -170,7 +160,7 @@ def kernel_of(operation: Operation, context: ExecutionContext) -> Callable[..., 
         kernel = bind_kernel(definition, operation.attrs, context, operation)
     if definition.passes_reference and holds_variable(operation.outputs[0]):
         return kernel
-    flags = _takes_reference(operation)
+    flags = takes_variable(operation)
     by_value = [
         holds_variable(tensor) and not (flag and tensor.dtype.is_ref_dtype)
         for tensor, flag in zip(operation.inputs, flags, strict=True)
@@ -182,18 +172,6 @@ def kernel_of(operation: Operation, context: ExecutionContext) -> Callable[..., 
         return kernel(*[dereference(array) if read else array for array, read in zip(arrays, by_value, strict=True)])
 
     return dereferencing
-
-
-def _takes_reference(operation: Operation) -> list[bool]:
-    flags: list[bool] = []
-    for argument in operation.definition.signature.inputs:
-        count = 1
-        if argument.number_attr is not None:
-            count = operation.attrs[argument.number_attr]
-        elif argument.type_list_attr is not None:
-            count = len(operation.attrs[argument.type_list_attr])
-        flags.extend([argument.is_ref] * count)
-    return flags
 
 
 def located(operation: Operation, inputs: Sequence[Any], error: Exception) -> OpError:

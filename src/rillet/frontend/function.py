@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import operator
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -15,11 +16,15 @@ import numpy as np
 from rillet.autodiff.calls import call_graph
 from rillet.core import context, dtypes, nest
 from rillet.core.dispatch import convert_to_tensor
+from rillet.core.execution import eager_context
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data, set_handle_data
+from rillet.errors import user_site
 from rillet.frontend.variable import Variable
+
+_FROM_NUMPY = {kind: dtype for kind, dtype in dtypes.FROM_NUMPY.items() if kind.kind != "O"}
 
 
 @public("TensorSpec")
@@ -132,6 +137,8 @@ class ConcreteFunction:
             return TensorSpec(own[0].shape, own[0].dtype, own[0].op.name) if isinstance(leaf, Tensor) else leaf
 
         self.structured_input_signature = nest.map_structure(spec, (args, kwargs))
+        self._pack = _packer(graph.structured_outputs)
+        self.short_call = _ShortCall(graph, self._pack)
 
     @property
     def name(self) -> str:
@@ -190,19 +197,24 @@ class ConcreteFunction:
         outputs = call_graph(self.graph, [*tensors, *self.graph.external_captures])
         return self._pack(outputs)
 
-    def _pack(self, outputs: Sequence[Any]) -> Any:
-        structure = self.graph.structured_outputs
-        if isinstance(structure, SymbolicTensor):
-            return outputs[0]
-        remaining = iter(outputs)
-        flat = [
-            next(remaining) if isinstance(leaf, Tensor) else leaf
-            for leaf in nest.flatten(structure, expand_composites=True)
-        ]
-        return nest.pack_sequence_as(structure, flat, expand_composites=True)
-
     def __repr__(self) -> str:
         return f"<ConcreteFunction {self.name} at 0x{id(self):X}>"
+
+
+def _packer(structure: Any) -> Callable[[Sequence[Any]], Any]:
+    """What puts a trace's outputs into the structure that its Python function returned."""
+    if isinstance(structure, SymbolicTensor):
+        return operator.itemgetter(0)
+    if type(structure) in (tuple, list) and all(isinstance(leaf, SymbolicTensor) for leaf in structure):
+        return type(structure)  # type: ignore[no-any-return]
+    leaves = nest.flatten(structure, expand_composites=True)
+
+    def pack(outputs: Sequence[Any]) -> Any:
+        remaining = iter(outputs)
+        flat = [next(remaining) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        return nest.pack_sequence_as(structure, flat, expand_composites=True)
+
+    return pack
 
 
 def _variable_of(tensor: Tensor) -> Any:
@@ -210,16 +222,68 @@ def _variable_of(tensor: Tensor) -> Any:
     return reference() if reference is not None else None
 
 
-def _concrete_key(args: Sequence[Any]) -> Any:
-    """What decides the trace of an eager call whose arguments are concrete tensors; None for any other call."""
-    if context.state().graph is not None:
+# ---- the short path -------------------------------------------------------------------------------------------------
+
+
+class _ShortCall:
+    """A trace's body, ready to be called on arrays where ops run now and nobody records. What it takes: its executable
+    and what it captured; both are looked up again when the body was changed or another engine was chosen."""
+
+    __slots__ = ("captured", "context", "dtypes", "executable", "graph", "is_single", "pack", "rewrites", "version")
+
+    def __init__(self, graph: FuncGraph, pack: Callable[[Sequence[Any]], Any]) -> None:
+        self.graph = graph
+        self.pack = pack
+        self.is_single = isinstance(graph.structured_outputs, SymbolicTensor)
+        self.version = -1
+
+    def _prepare(self) -> None:
+        graph = self.graph
+        function = graph.function()
+        self.context = eager_context()
+        self.executable = self.context.executable(function)
+        self.captured = [tensor._array for tensor in graph.external_captures]  # type: ignore[attr-defined]
+        self.dtypes = function.output_dtypes
+        self.version, self.rewrites = graph.version, graph.rewrites
+
+    def __call__(self, arrays: list[Any], site: Any) -> Any:
+        graph = self.graph
+        if self.version != graph.version or self.rewrites != graph.rewrites or self.context is not eager_context():
+            self._prepare()
+        results = self.executable(arrays + self.captured)
+        if self.is_single:
+            return EagerTensor(results[0], self.dtypes[0], site)
+        return self.pack([EagerTensor(array, dtype, site) for array, dtype in zip(results, self.dtypes, strict=True)])
+
+
+# Python values that decide a trace by their type and value, besides the tensors.
+_CONSTANTS = frozenset((bool, int, float, str, type(None)))
+_MOST_SHORT_CALLS = 1024
+
+
+def _short_form(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, list[Any]] | None:
+    """What decides the trace of a call whose arguments are concrete tensors, NumPy arrays and Python's numbers, and the
+    arrays. None for any other call."""
+    key: list[Any] = [*kwargs]
+    arrays: list[Any] = []
+    try:
+        for value in (*args, *kwargs.values()) if kwargs else args:
+            kind = type(value)
+            if kind is EagerTensor:
+                array = value._array
+                key += (value.dtype.as_datatype_enum, array.shape)
+            elif kind is np.ndarray:
+                array = value
+                key += (_FROM_NUMPY[value.dtype].as_datatype_enum, value.shape)
+            elif kind in _CONSTANTS:
+                key += (kind, value)
+                continue
+            else:
+                return None
+            arrays.append(array)
+    except (AttributeError, KeyError):  # a handle or a list has no shape; some dtypes of NumPy are converted
         return None
-    parts = []
-    for value in args:
-        if type(value) is not EagerTensor or not value.dtype.is_numpy_compatible:
-            return None
-        parts.append((id(value.dtype), value._array.shape))
-    return tuple(parts)
+    return tuple(key), arrays
 
 
 class PolymorphicFunction:
@@ -239,9 +303,9 @@ class PolymorphicFunction:
         self._input_signature = None if input_signature is None else tuple(input_signature)
         self._reduce_retracing = reduce_retracing
         self._traces: dict[Any, ConcreteFunction] = {}
-        self._quick: dict[Any, ConcreteFunction] = {}  # the traces of calls with concrete tensors alone, eagerly
+        self._short_calls: dict[Any, _ShortCall] = {}
         self._lock = threading.RLock()
-        self._bound: weakref.WeakKeyDictionary[Any, PolymorphicFunction] = weakref.WeakKeyDictionary()
+        self._bound: dict[int, tuple[weakref.ref[Any], PolymorphicFunction]] = {}  # by the id of the instance
         self._signature = inspect.signature(python_function)
         functools.update_wrapper(self, python_function)
 
@@ -260,16 +324,18 @@ class PolymorphicFunction:
         """As a method: bound to the instance, with traces of its own."""
         if instance is None:
             return self
-        try:
-            known = self._bound.get(instance)
-        except TypeError:  # unhashable or not weakly referable: trace anew for this access
-            return self._bind(instance)
-        if known is None:
-            known = self._bound[instance] = self._bind(instance)
-        return known
+        key = id(instance)
+        known = self._bound.get(key)
+        if known is None or known[0]() is not instance:
+            bound = self._bound
+            try:
+                reference = weakref.ref(instance, lambda _: bound.pop(key, None))
+            except TypeError:  # not weakly referable: trace anew for this access
+                return self._bind(lambda: instance)
+            known = bound[key] = (reference, self._bind(reference))
+        return known[1]
 
-    def _bind(self, instance: Any) -> PolymorphicFunction:
-        reference = weakref.ref(instance)
+    def _bind(self, reference: Callable[[], Any]) -> PolymorphicFunction:
         function = self.python_function
 
         @functools.wraps(function)
@@ -283,13 +349,17 @@ class PolymorphicFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if EagerFunctions.run_eagerly:
             return self.python_function(*args, **kwargs)
-        key = None if kwargs or self._input_signature is not None else _concrete_key(args)
-        if key is not None and key in self._quick:
-            return self._quick[key].call_flat(args)
-        args, kwargs = self._canonical(args, kwargs)
-        concrete, tensors = self._trace_for(args, kwargs)
-        if key is not None:
-            self._quick[key] = concrete
+        form = _short_form(args, kwargs) if context.state().quick else None
+        if form is not None:
+            known = self._short_calls.get(form[0])
+            if known is not None:
+                return known(form[1], user_site())
+        canonical, named = self._canonical(args, kwargs)
+        concrete, tensors = self._trace_for(canonical, named)
+        if form is not None and _are_values_of(form[1], tensors, kwargs):
+            if len(self._short_calls) >= _MOST_SHORT_CALLS:
+                self._short_calls.clear()
+            self._short_calls[form[0]] = concrete.short_call
         return concrete.call_flat(tensors)
 
     def _canonical(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -391,6 +461,19 @@ class PolymorphicFunction:
 
     def __repr__(self) -> str:
         return f"<PolymorphicFunction {self._name}>"
+
+
+def _are_values_of(arrays: Sequence[Any], tensors: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether the tensors that a trace is called with are those of the call's own arguments, in their order: then the
+    next such call can leave out binding them to the parameters."""
+    if len(arrays) != len(tensors):
+        return False
+    if kwargs and len({id(array) for array in arrays}) != len(arrays):
+        return False  # the order of arguments given by name can't be told from one array given twice
+    return all(
+        tensor._array is array and tensor.dtype.is_numpy_compatible
+        for array, tensor in zip(arrays, tensors, strict=True)
+    )
 
 
 _EXAMPLES = FuncGraph("specifications", outer_graph=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,16 +69,16 @@ class _Request:
     def __init__(
         self, session: BaseSession, fetches: Any, feeds: Sequence[SymbolicTensor], compile: bool = True
     ) -> None:
-        self.kept = fetches  # cache keys are ids: what they name stays alive
-        self.feeds = list(feeds)
+        self.kept = _pinned(fetches)  # cache keys are ids: what they name stays alive
+        self.feeds = [_Feed(tensor) for tensor in feeds]
         self.leaves: list[Any] = []
+        self.outputs: list[SymbolicTensor] = []
+        self.targets: list[Operation] = []
+        self._places: dict[int, int] = {}
         self.pack = self._plan(session.graph, fetches)
-        tensors = {id(leaf): leaf for leaf in self.leaves if isinstance(leaf, SymbolicTensor)}
-        self.outputs = list(tensors.values())
-        self.targets = [leaf for leaf in self.leaves if isinstance(leaf, Operation)]
-        self.places = {id(tensor): index for index, tensor in enumerate(self.outputs)}
+        self.is_single = type(fetches) is SymbolicTensor
         if compile:
-            function = Function.cut("session_run", self.feeds, self.outputs, self.targets, session.graph)
+            function = Function.cut("session_run", feeds, self.outputs, self.targets, session.graph)
             self.executable: Executable = session._engine.compile(function, session._context)
 
     def _plan(self, graph: Graph, fetches: Any) -> Callable[[list[Any]], Any]:
@@ -120,12 +120,44 @@ class _Request:
     def _plan_leaf(self, leaf: Any) -> Callable[[list[Any]], Any]:
         self.leaves.append(leaf)
         if isinstance(leaf, Operation):
+            self.targets.append(leaf)
             return lambda values: None
-        key = id(leaf)
-        return lambda values: values[self.places[key]]
+        place = self._places.setdefault(id(leaf), len(self.outputs))
+        if place == len(self.outputs):
+            self.outputs.append(leaf)
+        return lambda values: values[place]
+
+    def arrays(self, values: Iterable[Any]) -> list[Any]:
+        """The values fed, in the order of the feeds, as arrays."""
+        return [feed.array(value) for feed, value in zip(self.feeds, values, strict=True)]
 
     def run(self, arrays: Sequence[Any]) -> Any:
-        return self.pack([_owned_by_caller(value) for value in self.executable(arrays)])
+        results = self.executable(arrays)
+        if self.is_single:
+            return _owned_by_caller(results[0])
+        return self.pack([_owned_by_caller(value) for value in results])
+
+
+class _Feed:
+    """A tensor that is fed, and what was found to fit it: an array like the last one is taken without a closer look."""
+
+    __slots__ = ("dtype", "shape", "static_shape", "tensor")
+
+    def __init__(self, tensor: SymbolicTensor) -> None:
+        self.tensor = tensor
+        self.dtype = tensor.dtype.base_dtype.numpy_dtype
+        self.static_shape: TensorShape | None = None
+        self.shape: Any = None
+
+    def array(self, value: Any) -> Any:
+        tensor = self.tensor
+        if type(value) is not np.ndarray or value.dtype is not self.dtype:
+            return feed_array(tensor, value)
+        if value.shape != self.shape or tensor._shape is not self.static_shape:
+            value = feed_array(tensor, value)
+            if self.dtype.kind != "O":  # elements that are Python objects are looked at each time
+                self.shape, self.static_shape = value.shape, tensor._shape
+        return value
 
 
 def _element(graph: Graph, fetch: Any) -> Any:
@@ -146,10 +178,10 @@ def _element(graph: Graph, fetch: Any) -> Any:
 
 def _owned_by_caller(value: Any) -> Any:
     """An array that nobody else holds: the caller may write into it. For a variable's handle: the variable's value."""
-    if isinstance(value, VariableState):
-        value = read_state(value)
     if isinstance(value, np.ndarray):
         return value.copy() if value.ndim else value[()]
+    if isinstance(value, VariableState):
+        return _owned_by_caller(read_state(value))
     return value
 
 
@@ -193,9 +225,20 @@ class BaseSession:
         Raises RuntimeError on a closed session, TypeError and ValueError for what cannot be fetched or fed, and the
         errors of the operations that ran (tf.errors).
         """
+        # The short path: the same tensors were fetched and fed before, so everything is prepared and was checked. (A
+        # closed session has no requests; a key of the dictionary that is a name, or a list of tensors, is not found.)
+        graph = self._graph
+        feeds = {} if feed_dict is None else feed_dict
+        if type(feeds) is dict and not graph._unfeedable:
+            request = self._requests.get((graph.rewrites, _key(fetches), *map(id, feeds)))
+            if request is not None:
+                return request.run(request.arrays(feeds.values()))
+        return self._run(fetches, feeds)
+
+    def _run(self, fetches: Any, feed_dict: Any) -> Any:
         self._check_open()
         feeds, arrays = self._feeds(feed_dict) if feed_dict else ([], [])
-        key = (self._graph.rewrites, _key(fetches), *[id(tensor) for tensor in feeds])
+        key = (self._graph.rewrites, _key(fetches), *map(id, feeds))
         request = self._requests.get(key)
         if request is None:
             with self._lock:
@@ -305,13 +348,29 @@ class BaseSession:
 
 def _key(fetches: Any) -> Any:
     """What two equal requests have in common: the fetched things by identity, in their structure."""
+    kind = type(fetches)
+    if kind is SymbolicTensor or kind is Operation:
+        return id(fetches)
     if isinstance(fetches, str):
         return fetches
     if isinstance(fetches, (list, tuple)):
-        return (type(fetches), *[_key(value) for value in fetches])
+        return (kind, *map(_key, fetches))
     if isinstance(fetches, dict):
-        return (type(fetches), *[(key, _key(value)) for key, value in fetches.items()])
+        return (kind, *[(key, _key(value)) for key, value in fetches.items()])
+    if hasattr(kind, "__attrs_attrs__"):
+        return (kind, *[_key(getattr(fetches, attribute.name)) for attribute in kind.__attrs_attrs__])
     return id(fetches)
+
+
+def _pinned(fetches: Any) -> Any:
+    """The things fetched: a list or object that the caller made may be changed later."""
+    if isinstance(fetches, (list, tuple)):
+        return [_pinned(value) for value in fetches]
+    if isinstance(fetches, dict):
+        return [_pinned(value) for value in fetches.values()]
+    if hasattr(fetches, "__attrs_attrs__"):
+        return [_pinned(getattr(fetches, attribute.name)) for attribute in fetches.__attrs_attrs__]
+    return fetches
 
 
 def feed_array(tensor: SymbolicTensor, value: Any) -> Any:

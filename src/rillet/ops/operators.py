@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from rillet.core import dtypes
-from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for, quick_binary
+from rillet.core.dispatch import apply_op, convert_to_tensor, graph_for
 from rillet.core.dtypes import DType
 from rillet.core.opdef import REGISTRY, OpDef
+from rillet.core.quick import quick_binary
 from rillet.core.tensor import Equality, Tensor
 from rillet.ops import bitwise, compare, elementwise
 from rillet.ops.cast import cast
@@ -79,12 +80,13 @@ def _allowed(definition: OpDef) -> Sequence[DType]:
 
 def _arithmetic(name: str, function: Operator, op_name: str, op_type: str) -> None:
     """`name` and its reflection; `op_type` is the op that does it for one dtype that needs no conversion."""
-    kernel, allowed = REGISTRY[op_type].reference, _allowed(REGISTRY[op_type])
+    definition = REGISTRY[op_type]
+    kernel, allowed = definition.reference, _allowed(definition)
     assert kernel is not None
     forward = _method(function, f"__r{name}__", op_name)
     backward = _reflected_method(function, op_name)
-    install_operator(f"__{name}__", quick_binary(kernel, allowed, forward))
-    install_operator(f"__r{name}__", quick_binary(kernel, allowed, backward, reflected=True))
+    install_operator(f"__{name}__", quick_binary(kernel, allowed, forward, definition))
+    install_operator(f"__r{name}__", quick_binary(kernel, allowed, backward, definition, reflected=True))
 
 
 def _comparison(name: str, function: Operator, reflected_name: str, op_type: str) -> None:

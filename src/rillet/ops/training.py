@@ -52,11 +52,15 @@ class Update:
         return [part.partition(":")[0].strip() for part in self.attributes.split(",") if part]
 
 
+UPDATES: list[Update] = []  # all there are
+
+
 def define_update(update: Update, sparse: bool = True, reference: bool = True) -> None:
     """Registers the dense ops of `update`, with `sparse` the ones that take (grad, indices) too.
 
     reference: whether there are ops on reference variables besides those on resource variables.
     """
+    UPDATES.append(update)
     for is_resource in (True, False) if reference else (True,):
         _define(update, is_resource, is_sparse=False)
         if sparse:

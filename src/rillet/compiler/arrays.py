@@ -1,0 +1,456 @@
+"""Arrays as the compiler sees them: each says how one of its elements is computed, and none is in memory yet.
+
+    Source        memory that the caller gives: an input, a variable
+    Constant      numbers known now
+    Map           element = a function of its index, which reads other arrays: arithmetic, views, gathers, random numbers
+    Reduction     sums (products, maxima, ...) of another array along axes
+    Contraction   sums of products: matrix products, convolutions
+    Opaque        made by a kernel of its own kind (sorting, scattering); an `Output` is one of its results
+
+Lowering rules (rillet.compiler.lowering) write ops in these; rillet.compiler.schedule decides which arrays come to memory
+and which kernels compute them; an array that does not is computed anew in each kernel that reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.compiler.index import ZERO, Dynamic, Index, Linear, flatten, linear, unflatten
+from rillet.compiler.scalar import COSTS, Scalar, Scalars
+from rillet.core import dtypes
+from rillet.core.dtypes import DType
+
+Shape = tuple[int, ...]
+Compute = Callable[..., Scalar]
+
+
+def size_of(shape: Sequence[int]) -> int:
+    result = 1
+    for extent in shape:
+        result *= extent
+    return result
+
+
+class Array:
+    """`number` counts arrays in the order in which they were made, which is an order of dependence.
+    `stored` says that the array has (or will have) a place in memory, so that readers load it."""
+
+    __slots__ = ("dtype", "name", "number", "program", "shape", "size", "stored")
+
+    def __init__(self, program: Arrays, shape: Shape, dtype: DType, name: str = "") -> None:
+        self.program = program
+        self.shape = tuple(int(extent) for extent in shape)
+        self.dtype = dtype
+        self.size = size_of(self.shape)
+        self.number = len(program.arrays)
+        self.name = name or f"a{self.number}"
+        self.stored = True
+        program.arrays.append(self)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.dtype.name}{list(self.shape)}"
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.dtype.size
+
+    @property
+    def reads(self) -> tuple[Array, ...]:
+        """The arrays that this one is computed from."""
+        return ()
+
+    def at(self, *index: Linear | int) -> Scalar:
+        """The element at `index`: its value is loaded, or computed where it is asked for."""
+        return self.program.read(self, tuple(linear(part) for part in index))
+
+
+class Source(Array):
+    """kind: "input" or "variable"; `key` tells which."""
+
+    __slots__ = ("key", "kind")
+
+    def __init__(self, program: Arrays, shape: Shape, dtype: DType, kind: str, key: Any, name: str = "") -> None:
+        super().__init__(program, shape, dtype, name)
+        self.kind = kind
+        self.key = key
+
+
+class Constant(Array):
+    __slots__ = ("splat", "value")
+
+    def __init__(self, program: Arrays, value: np.ndarray[Any, Any], dtype: DType, name: str = "") -> None:
+        super().__init__(program, value.shape, dtype, name)
+        self.value = value
+        self.splat: Any = None
+        if value.size and dtype.is_numpy_compatible and value.dtype.kind != "O":
+            first = value.reshape(-1)[0]
+            same = value.size == 1 or bool((value == first).all())
+            if same and not (first == 0 and np.signbit(np.asarray(value, np.float64)).any() and value.size > 1):
+                self.splat = first
+
+
+class Map(Array):
+    """compute(*index) gives the element. `cost` is its own work for one element (0: only the index changes), `repeats` how
+    often it reads each element that it reads (2 and more: overlapping windows)."""
+
+    __slots__ = ("_reads", "compute", "cost", "repeats")
+
+    def __init__(
+        self,
+        program: Arrays,
+        shape: Shape,
+        dtype: DType,
+        compute: Compute,
+        reads: Sequence[Array],
+        cost: int = 1,
+        repeats: int = 1,
+        name: str = "",
+    ) -> None:
+        super().__init__(program, shape, dtype, name)
+        self.compute = compute
+        self._reads = tuple(reads)
+        self.cost = cost
+        self.repeats = repeats
+        self.stored = False
+
+    @property
+    def reads(self) -> tuple[Array, ...]:
+        return self._reads
+
+
+class Reduction(Array):
+    """kind: sum, product, max, min, all, any; or argmax, argmin (the first index where it is, along one axis)."""
+
+    __slots__ = ("axes", "kind", "source")
+
+    def __init__(
+        self, program: Arrays, source: Array, axes: tuple[int, ...], kind: str, dtype: DType, name: str = ""
+    ) -> None:
+        kept = tuple(extent for axis, extent in enumerate(source.shape) if axis not in axes)
+        super().__init__(program, kept, dtype, name)
+        self.source = source
+        self.axes = axes
+        self.kind = kind
+
+    @property
+    def reads(self) -> tuple[Array, ...]:
+        return (self.source,)
+
+
+class Contraction(Array):
+    """result[batch.., rows.., columns..] = sum over inner.. of left(batch, rows, inner) * right(batch, inner, columns).
+
+    `left_index` and `right_index` turn (batch indices, row indices, inner indices) and (batch, inner, column) into
+    indices of the arrays `left` and `right`.
+    """
+
+    __slots__ = ("batch", "columns", "inner", "left", "left_index", "right", "right_index", "rows")
+
+    def __init__(
+        self,
+        program: Arrays,
+        batch: Shape,
+        rows: Shape,
+        columns: Shape,
+        inner: Shape,
+        left: Array,
+        left_index: Callable[[Index, Index, Index], Index],
+        right: Array,
+        right_index: Callable[[Index, Index, Index], Index],
+        dtype: DType,
+        name: str = "",
+    ) -> None:
+        super().__init__(program, (*batch, *rows, *columns), dtype, name)
+        self.batch, self.rows, self.columns, self.inner = batch, rows, columns, inner
+        self.left, self.left_index = left, left_index
+        self.right, self.right_index = right, right_index
+
+    @property
+    def reads(self) -> tuple[Array, ...]:
+        return (self.left, self.right)
+
+
+class Opaque:
+    """A kernel that writes whole arrays in its own way.
+
+    emit(writer, operands) writes the body; see rillet.engines.native.opaque. `key` and the shapes of the operands say all
+    that the code depends on. `in_place` maps an output's position to the input whose memory it may take over.
+    """
+
+    __slots__ = ("emit", "in_place", "inputs", "name", "outputs", "scratch", "tasks", "work")
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[Array],
+        emit: Callable[..., None],
+        tasks: int = 1,
+        work: int = 0,
+        in_place: dict[int, int] | None = None,
+        scratch: int = 0,
+    ) -> None:
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.emit = emit
+        self.tasks = tasks
+        self.work = work
+        self.in_place = in_place or {}
+        self.scratch = scratch
+        self.outputs: list[Output] = []
+
+
+class Output(Array):
+    __slots__ = ("opaque", "position")
+
+    def __init__(self, program: Arrays, opaque: Opaque, shape: Shape, dtype: DType, name: str = "") -> None:
+        super().__init__(program, shape, dtype, name)
+        self.opaque = opaque
+        self.position = len(opaque.outputs)
+        opaque.outputs.append(self)
+
+    @property
+    def reads(self) -> tuple[Array, ...]:
+        return self.opaque.inputs
+
+
+class Arrays:
+    """All arrays of one program, and the making of them: the vocabulary of lowering rules."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Array] = []
+        self.scalars = Scalars()
+        self._computed: dict[Any, Scalar] = {}
+        self._guard: Scalar | None = None
+
+    # ---- reading ------------------------------------------------------------------------------------------------
+
+    def read(self, array: Array, index: Index) -> Scalar:
+        if isinstance(array, Constant) and array.splat is not None:
+            return self.scalars.constant(array.splat, array.dtype)
+        if array.stored:
+            return self.scalars.load(array, flatten(index, array.shape), self._guard)
+        assert isinstance(array, Map)
+        return self.computed(array, index)
+
+    def computed(self, array: Map, index: Index) -> Scalar:
+        """The element of a map by its formula, whether or not it is stored."""
+        key = (array.number, index, self._guard)
+        found = self._computed.get(key)
+        if found is None:
+            found = self._computed[key] = array.compute(*index)
+        return found
+
+    def forget_reads(self) -> None:
+        """What was computed of arrays that were not stored; to be called when some become stored."""
+        self._computed.clear()
+
+    @contextlib.contextmanager
+    def guarded(self, condition: Scalar) -> Iterator[None]:
+        """What is read inside touches memory only where `condition` holds, and is 0 (or rubbish) elsewhere."""
+        before = self._guard
+        self._guard = condition if before is None else self.make("and", dtypes.bool, before, condition)
+        try:
+            yield
+        finally:
+            self._guard = before
+
+    # ---- scalars ------------------------------------------------------------------------------------------------
+
+    def make(self, operation: str, dtype: DType, *arguments: Scalar, data: Any = None) -> Scalar:
+        return self.scalars.make(operation, dtype, *arguments, data=data)
+
+    def number(self, value: Any, dtype: DType) -> Scalar:
+        return self.scalars.constant(value, dtype)
+
+    def convert(self, x: Scalar, dtype: DType) -> Scalar:
+        if x.dtype is dtype:
+            return x
+        if x.operation == "const" and not (dtype.is_integer and x.dtype.is_floating):
+            return self.scalars.constant(x.data, dtype)
+        return self.make("cast", dtype, x)
+
+    def compare(self, operation: str, x: Scalar, y: Scalar) -> Scalar:
+        return self.make(operation, dtypes.bool, x, y)
+
+    def where(self, condition: Scalar, x: Scalar, y: Scalar) -> Scalar:
+        if condition.operation == "const":
+            return x if condition.data else y
+        return x if x is y else self.make("where", x.dtype, condition, x, y)
+
+    def within(self, form: Linear, low: int, high: int) -> Scalar | None:
+        """The condition low <= form < high; None where it always holds."""
+        least, most = form.bounds()
+        result: Scalar | None = None
+        if least < low:
+            result = self.compare("ge", self.scalars.index(form), self.number(low, dtypes.int64))
+        if most >= high:
+            above = self.compare("lt", self.scalars.index(form), self.number(high, dtypes.int64))
+            result = above if result is None else self.make("and", dtypes.bool, result, above)
+        return result
+
+    def dynamic(self, value: Scalar, extent: int) -> Linear:
+        """An integer known at run time as an index below `extent`. One outside stops the program with an error."""
+        checked = self.make("checked", dtypes.int64, self.convert(value, dtypes.int64), data=extent)
+        return Linear(0, {Dynamic(checked, extent): 1})
+
+    # ---- arrays -------------------------------------------------------------------------------------------------
+
+    def constant(self, value: Any, dtype: DType) -> Constant:
+        return Constant(self, np.asarray(value, dtype.numpy_dtype), dtype)
+
+    def map(
+        self,
+        shape: Sequence[int],
+        dtype: DType,
+        compute: Compute,
+        reads: Sequence[Array],
+        cost: int = 1,
+        repeats: int = 1,
+    ) -> Map:
+        return Map(self, tuple(shape), dtype, compute, reads, cost, repeats)
+
+    def elementwise(self, operation: str, dtype: DType, *arrays: Array) -> Map:
+        """The operation on the elements of arrays, which are broadcast to a common shape."""
+        return self.combine(
+            dtype, lambda *parts: self.make(operation, dtype, *parts), *arrays, cost=COSTS.get(operation, 1)
+        )
+
+    def combine(self, dtype: DType, function: Callable[..., Scalar], *arrays: Array, cost: int = 1) -> Map:
+        """function(elements) for each element of arrays, which are broadcast to a common shape."""
+        shape = np.broadcast_shapes(*[array.shape for array in arrays])
+
+        def compute(*index: Linear) -> Scalar:
+            return function(*[array.at(*broadcast_index(index, array.shape)) for array in arrays])
+
+        return self.map(shape, dtype, compute, arrays, cost)
+
+    def view(self, source: Array, shape: Sequence[int], index: Callable[..., Sequence[Linear | int]]) -> Array:
+        """Elements of `source` at other places: index(*index of the view) gives the index in `source`."""
+
+        def compute(*place: Linear) -> Scalar:
+            return source.at(*index(*place))
+
+        return self.map(shape, source.dtype, compute, (source,), 0)
+
+    def reshape(self, source: Array, shape: Sequence[int]) -> Array:
+        shape = tuple(shape)
+        if shape == source.shape:
+            return source
+        return self.view(source, shape, lambda *index: unflatten(flatten(index, shape), source.shape))
+
+    def transpose(self, source: Array, order: Sequence[int]) -> Array:
+        if list(order) == list(range(source.rank)):
+            return source
+        shape = [source.shape[axis] for axis in order]
+        where = [list(order).index(axis) for axis in range(source.rank)]
+        return self.view(source, shape, lambda *index: [index[position] for position in where])
+
+    def broadcast(self, source: Array, shape: Sequence[int]) -> Array:
+        if tuple(shape) == source.shape:
+            return source
+        return self.view(source, shape, lambda *index: broadcast_index(index, source.shape))
+
+    def slice(self, source: Array, begin: Sequence[int], size: Sequence[int], step: Sequence[int] | None = None) -> Array:
+        steps = [1] * source.rank if step is None else list(step)
+        return self.view(
+            source,
+            size,
+            lambda *index: [part * pace + first for part, pace, first in zip(index, steps, begin, strict=True)],
+        )
+
+    def pad(self, source: Array, before: Sequence[int], after: Sequence[int], value: Scalar | Any = 0) -> Array:
+        shape = [low + extent + high for low, extent, high in zip(before, source.shape, after, strict=True)]
+        filler = value if isinstance(value, Scalar) else self.number(value, source.dtype)
+
+        def compute(*index: Linear) -> Scalar:
+            inner = [part - low for part, low in zip(index, before, strict=True)]
+            conditions = [self.within(part, 0, extent) for part, extent in zip(inner, source.shape, strict=True)]
+            return self.choose(conditions, lambda: source.at(*inner), lambda: filler)
+
+        return self.map(shape, source.dtype, compute, (source,), 1)
+
+    def choose(
+        self, conditions: Sequence[Scalar | None], yes: Callable[[], Scalar], no: Callable[[], Scalar]
+    ) -> Scalar:
+        """yes() where all conditions hold, else no(); each reads memory only where it is chosen."""
+        all_of: Scalar | None = None
+        for condition in conditions:
+            if condition is not None:
+                all_of = condition if all_of is None else self.make("and", dtypes.bool, all_of, condition)
+        if all_of is None:
+            return yes()
+        with self.guarded(all_of):
+            chosen = yes()
+        with self.guarded(self.make("not", dtypes.bool, all_of)):
+            other = no()
+        return self.where(all_of, chosen, other)
+
+    def concat(self, sources: Sequence[Array], axis: int) -> Array:
+        if len(sources) == 1:
+            return sources[0]
+        shape = list(sources[0].shape)
+        shape[axis] = sum(source.shape[axis] for source in sources)
+        ends = np.cumsum([source.shape[axis] for source in sources]).tolist()
+
+        def compute(*index: Linear) -> Scalar:
+            low, high = index[axis].bounds()
+
+            def pick(position: int) -> Scalar:
+                start = ends[position] - sources[position].shape[axis]
+                moved = list(index)
+                moved[axis] = index[axis] - start
+
+                def here() -> Scalar:
+                    return sources[position].at(*moved)
+
+                if position + 1 == len(sources) or high < ends[position]:
+                    return here()
+                if low >= ends[position]:
+                    return pick(position + 1)
+                condition = self.compare(
+                    "lt", self.scalars.index(index[axis]), self.number(ends[position], dtypes.int64)
+                )
+                return self.choose([condition], here, lambda: pick(position + 1))
+
+            return pick(0)
+
+        return self.map(shape, sources[0].dtype, compute, sources, 1)
+
+    def cast(self, source: Array, dtype: DType) -> Array:
+        if source.dtype is dtype:
+            return source
+        return self.combine(dtype, lambda x: self.convert(x, dtype), source)
+
+    def reduce(self, source: Array, axes: Sequence[int], kind: str, keep: bool = False, dtype: DType | None = None) -> Array:
+        """Reduces along `axes` (kept as extents of 1 if `keep`). Empty arrays give the kind's neutral element."""
+        chosen = tuple(sorted(axis % source.rank for axis in axes)) if source.rank else ()
+        shape = [1 if axis in chosen else extent for axis, extent in enumerate(source.shape)]
+        real = tuple(axis for axis in chosen if source.shape[axis] != 1)
+        if not real and not kind.startswith("arg"):
+            result = source if dtype is None else self.cast(source, dtype)
+        else:
+            result = Reduction(self, source, chosen, kind, dtype or source.dtype)
+        if not keep:
+            shape = [extent for axis, extent in enumerate(shape) if axis not in chosen]
+        return self.reshape(result, shape)
+
+    def opaque(
+        self, name: str, inputs: Sequence[Array], outputs: Sequence[tuple[Sequence[int], DType]], emit: Any, **options: Any
+    ) -> list[Output]:
+        opaque = Opaque(name, inputs, emit, **options)
+        return [Output(self, opaque, tuple(shape), dtype) for shape, dtype in outputs]
+
+
+def broadcast_index(index: Sequence[Linear], shape: Shape) -> list[Linear]:
+    """The index in an array of `shape` that stands for `index` in an array it is broadcast to."""
+    return [
+        ZERO if extent == 1 else part for part, extent in zip(index[len(index) - len(shape) :], shape, strict=True)
+    ]

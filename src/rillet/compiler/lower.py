@@ -1,0 +1,208 @@
+"""Lowering: a Function, with the shapes of what it is given, becomes arrays.
+
+Operations are taken in the order in which they would run. Variables are followed as values: an assignment gives a variable
+a new one, a read takes the present one; what a variable is at the end is written back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.compiler.arrays import Array, Arrays, Constant, Source
+from rillet.compiler.numpy_like import Traced, Untraceable, as_array, traced
+from rillet.compiler.rules import REFUSALS, RULES, Call, NotLowered, as_sequence
+from rillet.core import dispatch, dtypes
+from rillet.core.dtypes import DType
+from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable, takes_variable
+from rillet.core.function import Function, decomposition
+from rillet.core.graph import Operation
+from rillet.core.opdef import argument_dtypes
+
+# Constants of more elements than this are not computed by the compiler.
+_LARGEST_FOLDED = 1 << 16
+_CREATES_VARIABLE = ("VarHandleOp", "VariableV2")
+
+
+class NotInitialized(Exception):
+    """A variable is read that has no value yet."""
+
+
+def supported(dtype: DType) -> bool:
+    """Whether compiled code can compute with the dtype."""
+    dtype = dtype.base_dtype
+    if dtype in (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64, dtypes.bool):
+        return True
+    return dtype.is_integer and not dtype.is_quantized and dtype.size in (1, 2, 4, 8)
+
+
+def can_lower(operation: Operation) -> bool:
+    """Whether the operation has a compiled form, as far as its attributes tell."""
+    type_, definition = operation.type, operation.definition
+    if type_ in _CREATES_VARIABLE or type_ == "NoOp":
+        return True
+    if type_ not in RULES and not definition.elementwise:
+        return False
+    refused = REFUSALS.get(type_)
+    if refused is not None and refused(operation):
+        return False
+    for arguments in (definition.signature.inputs, definition.signature.outputs):
+        for dtype in argument_dtypes(arguments, operation.attrs):
+            if not supported(dtype) and dtype.base_dtype is not dtypes.resource:
+                return False
+    return True
+
+
+class Failed(Exception):
+    """An operation turned out to have no compiled form. `operation` is the one of the Function that was lowered."""
+
+    def __init__(self, operation: Operation, reason: str) -> None:
+        super().__init__(f"{operation.name} ({operation.type}): {reason}")
+        self.operation = operation
+
+
+class Lowering:
+    """The arrays of one Function. `outputs` and `updates` say what is to be computed of them."""
+
+    def __init__(self, function: Function, inputs: Sequence[Any], context: ExecutionContext, program: Arrays) -> None:
+        """inputs: for each input of the function an Array or a VariableState."""
+        self.program = program
+        self.context = context
+        self.variables: dict[VariableState, Source] = {}
+        self.current: dict[VariableState, Array] = {}
+        self.outputs = [
+            self.as_value(value) if holds_variable(tensor) or isinstance(value, VariableState) else value
+            for tensor, value in zip(function.outputs, self.run(function, inputs, context), strict=True)
+        ]
+
+    @property
+    def updates(self) -> list[tuple[VariableState, Array]]:
+        """The variables whose values change, with their new ones."""
+        return [(state, array) for state, array in self.current.items() if array is not self.variables.get(state)]
+
+    # ---- variables ----------------------------------------------------------------------------------------------
+
+    def read(self, state: VariableState) -> Array:
+        found = self.current.get(state)
+        if found is None:
+            if state.value is None:
+                raise NotInitialized(state.name)
+            value = state.value
+            found = Source(self.program, np.shape(value), state.dtype.base_dtype, "variable", state, state.name)
+            self.variables[state] = found
+            self.current[state] = found
+        return found
+
+    def write(self, state: VariableState, value: Array) -> None:
+        if not state.shape.is_compatible_with(value.shape):
+            raise NotLowered("a value of another shape than the variable's")
+        self.current[state] = value
+
+    def as_value(self, value: Any) -> Array:
+        return self.read(value) if isinstance(value, VariableState) else value
+
+    # ---- operations ---------------------------------------------------------------------------------------------
+
+    def run(self, function: Function, inputs: Sequence[Any], context: ExecutionContext) -> list[Any]:
+        """The values of the function's outputs. Failed where an operation cannot be lowered."""
+        outer = self.context
+        self.context = context
+        values: dict[int, Any] = {id(tensor): value for tensor, value in zip(function.inputs, inputs, strict=True)}
+        for operation in function.operations:
+            arguments = [values[id(tensor)] for tensor in operation.inputs]
+            try:
+                results = self.lower(operation, arguments)
+            except (NotLowered, Untraceable) as error:
+                raise Failed(operation, str(error)) from error
+            for tensor, result in zip(operation.outputs, results, strict=True):
+                values.setdefault(id(tensor), result)
+        self.context = outer
+        return [values[id(tensor)] for tensor in function.outputs]
+
+    def lower(self, operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
+        definition = operation.definition
+        if not operation.inputs and definition.fold is not None:
+            value = definition.fold(operation)
+            if value is not None:
+                return [self._constant(value, operation)]
+        if operation.type == "NoOp":
+            return []
+        if operation.type in _CREATES_VARIABLE:
+            return [bind_kernel(definition, operation.attrs, self.context, operation)()]
+        if definition.passes_reference and holds_variable(operation.outputs[0]):
+            return [arguments[0]]
+        flags = takes_variable(operation)
+        arrays = [
+            value if flag or tensor.dtype.base_dtype is dtypes.resource else self.as_value(value)
+            for value, flag, tensor in zip(arguments, flags, operation.inputs, strict=True)
+        ]
+        folded = self._folded(operation, arrays)
+        if folded is not None:
+            return folded
+        rule = RULES.get(operation.type)
+        call = Call(self, operation)
+        results = as_sequence(self.trace(operation, arrays) if rule is None else rule(call, *arrays))
+        return [
+            self.program.cast(result, dtype) if isinstance(result, Array) else result
+            for result, dtype in zip(results, call.dtypes(), strict=True)
+        ]
+
+    def _constant(self, value: Any, operation: Operation) -> Constant:
+        dtype = operation.outputs[0].dtype.base_dtype
+        if not supported(dtype):
+            raise NotLowered(f"a constant of {dtype.name}")
+        return Constant(self.program, np.asarray(value), dtype)
+
+    def _folded(self, operation: Operation, arrays: Sequence[Any]) -> list[Array] | None:
+        """The results, if they can be computed now: from constants, by the reference kernel."""
+        definition = operation.definition
+        if not arrays or definition.is_stateful or definition.reference is None or definition.kernel_needs_context:
+            return None
+        if not all(isinstance(array, Constant) and array.size <= _LARGEST_FOLDED for array in arrays):
+            return None
+        dtypes_ = argument_dtypes(definition.signature.outputs, operation.attrs)
+        if not all(supported(dtype) for dtype in dtypes_):
+            return None
+        kernel = bind_kernel(definition, operation.attrs, self.context, operation)
+        try:
+            with np.errstate(all="ignore"):
+                results = kernel(*[array.value for array in arrays])
+        except Exception as error:
+            raise NotLowered(f"{type(error).__name__} in the kernel") from error
+        if len(operation.outputs) == 1 and not isinstance(results, (tuple, list)):
+            results = [results]
+        values = [dispatch.as_declared(result, dtype) for result, dtype in zip(results, dtypes_, strict=True)]
+        if any(np.size(value) > _LARGEST_FOLDED for value in values):
+            return None
+        return [
+            Constant(self.program, np.asarray(value), dtype.base_dtype)
+            for value, dtype in zip(values, dtypes_, strict=True)
+        ]
+
+    # ---- for rules ----------------------------------------------------------------------------------------------
+
+    def trace(self, operation: Operation, arrays: Sequence[Array]) -> Array:
+        """The op's reference kernel, followed through NumPy's ufuncs."""
+        definition = operation.definition
+        options = {name: operation.attrs[name] for name in definition.kernel_attributes}
+        assert definition.reference is not None
+        if isinstance(definition.reference, np.ufunc) or not definition.kernel_needs_context:
+            result = traced(self.program, definition.reference, tuple(arrays), options)
+            dtype = argument_dtypes(definition.signature.outputs, operation.attrs)[0].base_dtype
+            if isinstance(result, Traced):
+                return self.program.cast(result.array, dtype)
+            return as_array(self.program, result, dtype)
+        raise NotLowered("a kernel with state")
+
+    def inline(self, function: Function, inputs: Sequence[Any], node: Operation | None = None) -> list[Any]:
+        """The results of calling a function: its operations are lowered in place."""
+        context = self.context if node is None else self.context.inside(node)
+        try:
+            return self.run(function, inputs, context)
+        except Failed as failed:
+            raise NotLowered(str(failed)) from failed
+
+    def decompose(self, operation: Operation, inputs: Sequence[Any]) -> list[Any]:
+        return self.inline(decomposition(operation), inputs)

@@ -1,0 +1,99 @@
+"""Elementwise ops whose reference kernels cannot be followed, or have a better compiled form.
+
+All others need no rule: what is marked elementwise is lowered by following its NumPy kernel.
+"""
+
+from __future__ import annotations
+
+from rillet.compiler.arrays import Array
+from rillet.compiler.rules import Call, lowering
+from rillet.compiler.scalar import Scalar
+from rillet.core import dtypes
+
+
+
+def _unary(type_: str, name: str) -> None:
+    @lowering(type_)
+    def rule(call: Call, x: Array) -> Array:
+        return call.program.elementwise(name, x.dtype, x)
+
+
+for _type, _name in {
+    "Sigmoid": "sigmoid",
+    "Softplus": "softplus",
+    "Rsqrt": "rsqrt",
+    "Erf": "erf",
+    "Erfc": "erfc",
+    "Round": "round",
+}.items():
+    _unary(_type, _name)
+
+
+@lowering("Relu")
+def relu(call: Call, x: Array) -> Array:
+    return call.program.elementwise("max", x.dtype, x, call.program.constant(0, x.dtype))
+
+
+@lowering("ReluGrad")
+def relu_grad(call: Call, gradients: Array, features: Array) -> Array:
+    program = call.program
+
+    def masked(gradient: Scalar, feature: Scalar) -> Scalar:
+        zero = program.number(0, feature.dtype)
+        return program.where(program.compare("gt", feature, zero), gradient, program.number(0, gradient.dtype))
+
+    return program.combine(gradients.dtype, masked, gradients, features, cost=2)
+
+
+@lowering("Identity", "StopGradient", "PreventGradient", "Snapshot", "DeepCopy", "GuaranteeConst", "PlaceholderWithDefault")
+def identity(call: Call, x: Array) -> Array:
+    return x
+
+
+@lowering("IdentityN")
+def identities(call: Call, *arrays: Array) -> list[Array]:
+    return list(arrays)
+
+
+@lowering("Cast")
+def cast(call: Call, x: Array) -> Array:
+    return call.program.cast(x, call.dtype())
+
+
+@lowering("AddN", "AccumulateNV2")
+def add_n(call: Call, *arrays: Array) -> Array:
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = call.program.elementwise("add", total.dtype, total, array)
+    return total
+
+
+@lowering("SelectV2")
+def select(call: Call, condition: Array, x: Array, y: Array) -> Array:
+    return call.program.combine(x.dtype, lambda c, a, b: call.program.where(c, a, b), condition, x, y)
+
+
+@lowering("Select")
+def select_rows(call: Call, condition: Array, x: Array, y: Array) -> Array:
+    if condition.rank == 1 and x.rank > 1:
+        condition = call.program.reshape(condition, (condition.shape[0], *[1] * (x.rank - 1)))
+    return select(call, condition, x, y)
+
+
+@lowering("BiasAdd", "BiasAddV1")
+def bias_add(call: Call, value: Array, bias: Array) -> Array:
+    if call.attrs.get("data_format", "NHWC") in ("NCHW", b"NCHW") and value.rank > 2:
+        bias = call.program.reshape(bias, (bias.shape[0], *[1] * (value.rank - 2)))
+    return call.program.elementwise("add", value.dtype, value, bias)
+
+
+@lowering("ZerosLike", "OnesLike")
+def filled_like(call: Call, x: Array) -> Array:
+    number = 0 if call.operation.type == "ZerosLike" else 1
+    return call.program.broadcast(call.program.constant(number, x.dtype), x.shape)
+
+
+@lowering("IsNan", "IsInf", "IsFinite")
+def classify(call: Call, x: Array) -> Array:
+    name = {"IsNan": "is_nan", "IsInf": "is_inf", "IsFinite": "is_finite"}[call.operation.type]
+    return call.program.elementwise(name, dtypes.bool, x)

@@ -1,0 +1,149 @@
+"""Scalar expressions: what is computed for one element of an array. Equal expressions are one object.
+
+A leaf is a constant, a loop index or a read of an array; an inner node is named by its operation:
+
+    add sub mul div floordiv mod max min pow atan2 and or xor shl shr    eq ne lt le    where cast
+    neg abs sign not floor ceil round trunc sqrt rsqrt reciprocal exp log ... (vector math)    is_nan is_inf is_finite
+    mulhi (the upper half of a product of unsigned integers)    bitcast    checked (an index that must be below a limit)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rillet.compiler.index import Dynamic, Linear, Variable
+from rillet.core import dtypes
+from rillet.core.dtypes import DType
+
+# What an operation costs, in units of one addition; one that is missing costs 1.
+COSTS = {
+    "const": 0,
+    "index": 0,
+    "load": 1,
+    "cast": 1,
+    "div": 5,
+    "floordiv": 10,
+    "mod": 10,
+    "sqrt": 6,
+    "rsqrt": 8,
+    "reciprocal": 5,
+    "exp": 12,
+    "log": 14,
+    "log1p": 16,
+    "expm1": 16,
+    "tanh": 18,
+    "sigmoid": 16,
+    "softplus": 25,
+    "erf": 18,
+    "erfc": 25,
+    "sin": 16,
+    "cos": 16,
+    "tan": 24,
+    "pow": 40,
+}
+
+
+class Scalar:
+    """One node. `data` is the value of a constant, the form of an index, and (array, flat index, guard) of a load."""
+
+    __slots__ = ("arguments", "cost", "data", "dtype", "operation", "size", "variables")
+
+    def __init__(self, operation: str, dtype: DType, arguments: tuple[Scalar, ...], data: Any) -> None:
+        self.operation = operation
+        self.dtype = dtype
+        self.arguments = arguments
+        self.data = data
+        self.variables: frozenset[Variable] = frozenset().union(*[part.variables for part in arguments])
+        # What is shared counts each time: upper bounds, which are capped because they double along a chain of squares.
+        self.size = min(1 + sum(part.size for part in arguments), 1 << 20)
+        self.cost = min(COSTS.get(operation, 1) + sum(part.cost for part in arguments), 1 << 20)
+        if operation == "index":
+            self.variables = data.variables()
+        elif operation == "load":
+            _, flat, guard = data
+            self.variables = flat.variables() | (guard.variables if guard is not None else frozenset())
+            dynamic = [atom.scalar for atom in flat.terms if isinstance(atom, Dynamic)]
+            self.size += sum(part.size for part in dynamic) + (guard.size if guard is not None else 0)
+
+    def __repr__(self) -> str:
+        if self.operation == "const":
+            return repr(self.data)
+        if self.operation == "index":
+            return f"{self.data}"
+        if self.operation == "load":
+            array, flat, guard = self.data
+            return f"{array.name}[{flat}{'' if guard is None else f' if {guard}'}]"
+        suffix = f".{self.dtype.name}" if self.operation in ("cast", "bitcast") else ""
+        extra = [] if self.data is None else [repr(self.data)]
+        return f"{self.operation}{suffix}({', '.join([*map(repr, self.arguments), *extra])})"
+
+
+class Scalars:
+    """Makes expressions, each once. What is known of constants is used on the spot."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Scalar] = {}
+
+    def make(self, operation: str, dtype: DType, *arguments: Scalar, data: Any = None) -> Scalar:
+        key = (operation, dtype, arguments, data)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Scalar(operation, dtype, arguments, data)
+        return found
+
+    def constant(self, value: Any, dtype: DType) -> Scalar:
+        if dtype.is_floating:
+            value = float(value)
+            key = ("const", dtype, value.hex())
+        else:
+            value = bool(value) if dtype.is_bool else int(value)
+            key = ("const", dtype, value)  # type: ignore[assignment]
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Scalar("const", dtype, (), value)
+        return found
+
+    def index(self, form: Linear) -> Scalar:
+        """A loop index as a number (int64)."""
+        if form.is_constant:
+            return self.constant(form.constant, dtypes.int64)
+        return self.make("index", dtypes.int64, data=form)
+
+    def load(self, array: Any, flat: Linear, guard: Scalar | None) -> Scalar:
+        """Element number `flat` of a stored array; 0 where the guard does not hold (memory is not touched there)."""
+        key = ("load", id(array), flat, guard)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Scalar("load", array.dtype, (), (array, flat, guard))
+        return found
+
+
+def loads(scalar: Scalar, visit: Callable[[Scalar], None], seen: set[int] | None = None) -> None:
+    """Calls `visit` with every load that `scalar` depends on, once each."""
+    seen = set() if seen is None else seen
+    pending = [scalar]
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        pending.extend(node.arguments)
+        if node.operation == "load":
+            visit(node)
+            _, flat, guard = node.data
+            if guard is not None:
+                pending.append(guard)
+            pending.extend(_dynamic_parts(flat))
+        elif node.operation == "index":
+            pending.extend(_dynamic_parts(node.data))
+
+
+def _dynamic_parts(form: Linear) -> list[Scalar]:
+    found: list[Scalar] = []
+    for atom in form.terms:
+        if isinstance(atom, Dynamic):
+            found.append(atom.scalar)
+        elif not isinstance(atom, Variable):
+            found.extend(_dynamic_parts(atom.numerator))
+    return found

@@ -1,0 +1,340 @@
+"""The short path of ops that run now: concrete tensors in, the kernel, concrete tensors out.
+
+Dispatch tries it first; what doesn't fit goes the long way there, which also finds the reasons of a failure. Nothing
+here decides what an op does: what can be known once an op and dtypes is worked out once (`_QuickForm`), and that is all.
+"""
+
+from __future__ import annotations
+
+import operator as operators
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet import errors
+from rillet.core import context, dtypes, opdef
+from rillet.core.dtypes import DType
+from rillet.core.graph import Operation
+from rillet.core.opdef import REQUIRED, OpDef
+from rillet.core.tensor import EagerTensor
+
+
+class _Unfit:
+    def __repr__(self) -> str:
+        return "UNFIT"
+
+
+UNFIT = _Unfit()  # what run_quickly returns of a call that must go the long way
+
+
+def as_declared(array: Any, dtype: DType) -> Any:
+    """`array` in the dtype the op's signature declares (kernels may compute in a wider one)."""
+    numpy_dtype = dtype.numpy_dtype
+    if getattr(array, "dtype", None) is numpy_dtype or not dtype.is_numpy_compatible or dtype.is_ref_dtype:
+        return array
+    with np.errstate(all="ignore"):  # what is too large for a narrower type becomes infinite, silently
+        if isinstance(array, np.ndarray):
+            return array.astype(numpy_dtype, copy=False)
+        return np.asarray(array, numpy_dtype)
+
+
+def as_result(definition: OpDef, outputs: list[Any], operation: Operation | None) -> Any:
+    """What a call of an op returns: see apply_op."""
+    if definition.single_output:
+        return outputs[0]
+    arguments = definition.signature.outputs
+    if not arguments:
+        return operation
+    if len(arguments) == 1 or any(argument.is_list for argument in arguments):
+        return outputs
+    return definition.result_type._make(outputs)
+
+
+# ---- any op -------------------------------------------------------------------------------------------------------
+
+_MOST_CASES = 256  # of one op: lists of every length make a case each
+
+
+class _Case:
+    """An op on inputs of certain dtypes: the attributes that follow from them, the kernel's options where the call names
+    no others, the dtypes of the outputs where they follow, and which attributes the call must name."""
+
+    __slots__ = ("needed", "options", "output", "types")
+
+    def __init__(self, form: _QuickForm, types: dict[str, Any]) -> None:
+        known = {**form.defaults, **types}
+        self.types = types
+        self.options = {name: known[name] for name in form.option_names}
+        self.output: DType | None = None
+        if form.output is not None:
+            self.output = form.output.dtype if form.output.type_attr is None else known[form.output.type_attr]
+        self.needed = frozenset(name for name in form.used_names if known[name] is REQUIRED)
+
+
+class _QuickForm:
+    """What can be worked out once an op. `kernel` is None for ops that always go the long way: those that are composed
+    of others, take a context, a reference or a list of mixed types."""
+
+    __slots__ = (
+        "cases", "default_types", "defaults", "definition", "inputs", "kernel", "option_names", "output",
+        "output_attr", "used_names",
+    )  # fmt: skip
+
+    def __init__(self, definition: OpDef) -> None:
+        signature = definition.signature
+        self.definition = definition
+        self.inputs = signature.inputs
+        fits = bool(self.inputs) and not definition.kernel_needs_context
+        if any(argument.is_ref or argument.type_list_attr is not None for argument in self.inputs):
+            fits = False
+        self.kernel = definition.reference if fits else None
+        self.defaults = {name: attribute.default for name, attribute in signature.attributes.items()}
+        self.default_types = {name: value for name, value in self.defaults.items() if isinstance(value, DType)}
+        self.option_names = definition.kernel_attributes
+        self.output = signature.outputs[0] if definition.single_output else None
+        self.output_attr = None if self.output is None else self.output.type_attr
+        used = {*self.option_names, *(name for output in signature.outputs for name in _attributes_of(output))}
+        self.used_names = tuple(sorted(used))
+        self.cases: dict[tuple[Any, ...], _Case | None] = {}
+
+    def case(self, key: tuple[Any, ...]) -> _Case | None:
+        """The case of these dtypes, None where dispatch must have a closer look. `key` has for each input the number of
+        its dtype, for a list how many there are and the number of their dtype."""
+        if len(self.cases) >= _MOST_CASES:
+            self.cases.clear()
+        types: dict[str, Any] = {}
+        found = len(key) == len(self.inputs) and all(map(self._add, self.inputs, key, [types] * len(key)))
+        case = self.cases[key] = _Case(self, types) if found else None
+        return case
+
+    def _add(self, argument: opdef.Argument, part: Any, types: dict[str, Any]) -> bool:
+        """Enters into `types` what an input tells. False where it contradicts the signature or what is known."""
+        number = part
+        if argument.number_attr is not None:
+            count, number = part
+            if types.setdefault(argument.number_attr, count) != count:
+                return False
+        dtype = dtypes.as_dtype(number)
+        if argument.type_attr is None:
+            return dtype is argument.dtype
+        allowed = self.definition.signature.attributes[argument.type_attr].allowed
+        return types.setdefault(argument.type_attr, dtype) is dtype and (allowed is None or dtype in allowed)
+
+    def wanted(self, place: int, key: Sequence[Any]) -> DType | None:
+        """The dtype that a Python value gets as input `place`, as far as the inputs before it (`key`) tell."""
+        argument = self.inputs[place]
+        if argument.type_attr is None:
+            return argument.dtype
+        for other, number in zip(self.inputs, key, strict=False):
+            if other.type_attr == argument.type_attr and other.number_attr is None:
+                return dtypes.as_dtype(number)
+        return self.default_types.get(argument.type_attr)
+
+
+def _attributes_of(output: opdef.Argument) -> list[str]:
+    return [name for name in (output.type_attr, output.number_attr, output.type_list_attr) if name is not None]
+
+
+def _quick_form(definition: OpDef) -> _QuickForm:
+    form: _QuickForm | None = definition.__dict__.get("_quick_form")
+    if form is None:
+        form = definition.__dict__["_quick_form"] = _QuickForm(definition)
+    return form
+
+
+def run_quickly(
+    definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, state: context.ThreadState
+) -> Any:
+    """The op's result where all is concrete and fits, else UNFIT. Where the state's listener wants to know, it is told.
+
+    A kernel that fails makes the call UNFIT: it fails again on the long way, where the reason is found; an op with state
+    must not run twice: its exception is passed on as it is.
+    """
+    form: _QuickForm = definition.__dict__.get("_quick_form") or _quick_form(definition)
+    kernel = form.kernel
+    if kernel is None or len(inputs) != len(form.inputs):
+        return UNFIT
+    arrays: list[Any] = []
+    key: list[Any] = []
+    operands = inputs
+    for place, value in enumerate(inputs):
+        if type(value) is EagerTensor:
+            arrays.append(value._array)
+            key.append(value.dtype.as_datatype_enum)
+            continue
+        part = _concrete(form, place, value, key)
+        if part is None:
+            return UNFIT
+        if type(part) is list:
+            arrays += [tensor._array for tensor in part]
+            key.append((len(part), part[0].dtype.as_datatype_enum))
+        else:
+            arrays.append(part._array)
+            key.append(part.dtype.as_datatype_enum)
+        operands = [*operands[:place], part, *operands[place + 1 :]]
+    parts = tuple(key)
+    case = form.cases.get(parts, UNFIT)
+    if case is UNFIT:
+        case = form.case(parts)
+    if case is None or (case.needed and not (attrs and case.needed <= attrs.keys())):
+        return UNFIT
+    options = case.options
+    if attrs:
+        for name, value in attrs.items():
+            if case.types.get(name, value) is not value and case.types[name] != value:
+                return UNFIT  # contradicts the inputs
+        if options:
+            options = {name: attrs.get(name, default) for name, default in options.items()}
+    try:
+        result = state.run_quietly(kernel, *arrays, **options) if options else state.run_quietly(kernel, *arrays)
+    except Exception:
+        if definition.is_stateful:
+            raise
+        return UNFIT
+    dtype = case.output
+    if dtype is None:
+        return _several(form, operands, case, attrs, result, state)
+    if attrs and form.output_attr in attrs:
+        dtype = attrs[form.output_attr]
+    if type(result) is not np.ndarray or result.dtype is not dtype.numpy_dtype:
+        result = as_declared(result, dtype)
+    output = EagerTensor(result, dtype, errors.user_site(sys._getframe(2)))
+    if state.listener is not None:
+        state.listener.keep(definition, operands, attrs, output)
+    return output
+
+
+def _several(
+    form: _QuickForm,
+    operands: Sequence[Any],
+    case: _Case,
+    attrs: dict[str, Any] | None,
+    result: Any,
+    state: context.ThreadState,
+) -> Any:
+    """The result of an op with no output, several, or a list of them."""
+    definition = form.definition
+    arguments = definition.signature.outputs
+    if not arguments:
+        return None
+    known = {**form.defaults, **case.types, **(attrs or {})}
+    wanted = opdef.argument_dtypes(arguments, known)
+    site = errors.user_site()
+    outputs = [EagerTensor(as_declared(array, dtype), dtype, site) for array, dtype in zip(result, wanted, strict=True)]
+    if state.listener is not None:
+        tensors = tuple(tensor for part in operands for tensor in (part if type(part) is list else (part,)))
+        if state.listener.wants(tensors):
+            operation = Operation(definition, tensors, known)
+            operation.outputs, operation.site = outputs, site
+            state.listener.record(operation)
+    return as_result(definition, outputs, None)
+
+
+def _concrete(form: _QuickForm, place: int, value: Any, key: Sequence[Any]) -> Any:
+    """Input `place`, which is no concrete tensor, as one; as a list of concrete tensors of one dtype where the op takes a
+    list. None where that is decided the long way."""
+    kind = type(value)
+    if form.inputs[place].number_attr is not None:
+        if (kind is not list and kind is not tuple) or not value or type(value[0]) is not EagerTensor:
+            return None
+        dtype = value[0].dtype
+        if any(type(tensor) is not EagerTensor or tensor.dtype is not dtype for tensor in value):
+            return None
+        return list(value)
+    if kind is np.ndarray:
+        found = dtypes.FROM_NUMPY.get(value.dtype)
+        return None if found is None or value.dtype.kind == "O" else EagerTensor(value, found)
+    wanted = form.wanted(place, key)
+    if wanted is None or not wanted.is_integer:
+        return None
+    if kind is int or ((kind is list or kind is tuple) and value and all(type(part) is int for part in value)):
+        try:
+            return EagerTensor(np.array(value, wanted.numpy_dtype), wanted)
+        except OverflowError:
+            return None
+    return None
+
+
+# ---- operators ----------------------------------------------------------------------------------------------------
+
+# NumPy's own scalars, which tensors of rank 0 hold, are added by Python's operator in a tenth of the ufunc's time.
+_ON_SCALARS: dict[Any, Callable[[Any, Any], Any]] = {
+    np.add: operators.add,
+    np.subtract: operators.sub,
+    np.multiply: operators.mul,
+    np.true_divide: operators.truediv,
+    np.less: operators.lt,
+    np.less_equal: operators.le,
+    np.greater: operators.gt,
+    np.greater_equal: operators.ge,
+    np.equal: operators.eq,
+    np.not_equal: operators.ne,
+}
+_SCALARS = frozenset((np.float32, np.float64))
+
+
+def quick_binary(
+    kernel: Callable[[Any, Any], Any],
+    allowed: Sequence[DType],
+    slow: Callable[[Any, Any], Any],
+    definition: OpDef | None = None,
+    makes_bool: bool = False,
+    reflected: bool = False,
+) -> Callable[[Any, Any], Any]:
+    """`slow`, an operator method, with a short path for a concrete tensor and another of its dtype, or a Python number.
+
+    kernel: of arrays of any dtype in `allowed`; its result has that dtype too, or bool for `makes_bool`.
+    definition: the op that a listener is told of; None where no gradient flows through the result.
+    reflected: the method's second argument is the kernel's first.
+    """
+    local = context._LOCAL
+    elsewhere = context.ELSEWHERE
+    get_frame = sys._getframe
+    tensors = frozenset(dtype.as_datatype_enum for dtype in allowed)
+    # NumPy takes a Python number in the array's dtype; the extension types don't know that rule.
+    native = [dtype for dtype in allowed if dtype.numpy_dtype.isbuiltin == 1 and not dtype.is_bool]
+    numbers = frozenset(dtype.as_datatype_enum for dtype in native)
+    floats = frozenset(dtype.as_datatype_enum for dtype in native if not dtype.is_integer)
+    scalars = _SCALARS if kernel in _ON_SCALARS else frozenset()
+    on_scalars = _ON_SCALARS.get(kernel, kernel)
+
+    def operator(self: Any, other: Any) -> Any:
+        state = local.state
+        listener = state.listener
+        if listener is elsewhere or type(self) is not EagerTensor:
+            return slow(self, other)
+        dtype = self.dtype
+        kind = type(other)
+        if kind is EagerTensor:
+            fits = other.dtype is dtype and dtype.as_datatype_enum in tensors
+        elif kind is float:
+            fits = dtype.as_datatype_enum in floats
+        else:
+            fits = kind is int and dtype.as_datatype_enum in numbers
+        if not fits:
+            return slow(self, other)
+        array = self._array
+        run = kernel
+        try:
+            if kind is EagerTensor:
+                operand = other._array
+                if type(array) in scalars and type(operand) is type(array):
+                    run = on_scalars
+            elif type(array) in scalars:
+                operand, run = other, on_scalars
+            else:  # NumPy takes longer over a number than over an array of rank 0
+                operand = state.run_quietly(np.array, other, dtype.numpy_dtype)
+            result = state.run_quietly(run, operand, array) if reflected else state.run_quietly(run, array, operand)
+        except Exception:
+            return slow(self, other)  # it fails again there, where the reason is found
+        frame = get_frame(1)
+        output = EagerTensor(result, dtypes.bool if makes_bool else dtype, (frame.f_code, frame.f_lasti))
+        if listener is not None and definition is not None:
+            if kind is not EagerTensor:
+                other = operand if operand is not other else dtype.as_numpy_dtype(other)
+            listener.keep_pair(definition, *((other, self) if reflected else (self, other)), output)
+        return output
+
+    return operator

@@ -1,0 +1,292 @@
+"""The native engine: Functions as native programs, one for each signature of what they are given.
+
+A Function is cut into *segments*: what has a compiled form, and what runs through its reference kernels in between. Most
+have a single, native segment, and a call of theirs is one native call.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import rillet.compiler.lowering  # noqa: F401  (registers the rules)
+from rillet import config
+from rillet.compiler.arrays import Arrays, Source
+from rillet.compiler.lower import Failed, Lowering, NotInitialized, can_lower, supported
+from rillet.compiler.rules import NeedsValue
+from rillet.core.execution import ExecutionContext, VariableState
+from rillet.core.function import Function
+from rillet.core.graph import Operation
+from rillet.engines.native.build import Plan, build
+from rillet.engines.native.program import ProgramFailure
+from rillet.engines.reference import ReferenceExecutable
+
+# Programs kept for one segment: as many signatures.
+_MOST_PROGRAMS = 64
+# Graphs of at least so many operations, or on so many bytes, are compiled when they are first seen.
+_HEAVY_OPERATIONS, _HEAVY_BYTES = 12, 1 << 18
+
+
+class Segment:
+    """A stretch of a Function that has a compiled form. `call(arrays)` gives its results."""
+
+    def __init__(self, function: Function, context: ExecutionContext) -> None:
+        self.function = function
+        self.context = context
+        self.plans: OrderedDict[Any, Plan] = OrderedDict()
+        self.seen: dict[Any, int] = {}
+        self.by_value: set[int] = set()
+        self.passes_variables = any(not supported(tensor.dtype) or tensor.dtype.is_ref_dtype for tensor in function.inputs)
+        self._reference: ReferenceExecutable | None = None
+        self._last: Callable[..., Any] | None = None
+        self._last_states: tuple[Any, ...] = ()
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        last = self._last
+        if last is not None:
+            if self.passes_variables:
+                states = tuple([value for value in arrays if value.__class__ is VariableState])
+                if states == self._last_states:
+                    result = last(*[value for value in arrays if value.__class__ is not VariableState])
+                    if result is not None:
+                        return result  # type: ignore[no-any-return]
+            else:
+                result = last(*arrays)
+                if result is not None:
+                    return result  # type: ignore[no-any-return]
+        return self._call(arrays)
+
+    def reference(self) -> ReferenceExecutable:
+        if self._reference is None:
+            self._reference = ReferenceExecutable(self.function, self.context)
+        return self._reference
+
+    def _call(self, arrays: Sequence[Any]) -> list[Any]:
+        given = [_in_order(value) for value in arrays]
+        key = self._signature(given)
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self._compiled(key, given)
+            if plan is None:
+                return self.reference()(arrays)
+            self.plans[key] = plan
+            if len(self.plans) > _MOST_PROGRAMS:
+                self.plans.popitem(last=False)
+        self.plans.move_to_end(key)
+        numbers = [value for value in given if value.__class__ is not VariableState]
+        try:
+            result = plan.program.call(*numbers)
+        except ProgramFailure:
+            return self.reference()(arrays)  # which says what is wrong
+        if result is None:  # a variable changed its shape, or lost its value
+            del self.plans[key]
+            return self.reference()(arrays)
+        if not self.by_value:
+            self._last = plan.program.call
+            self._last_states = tuple(value for value in given if value.__class__ is VariableState)
+        return result  # type: ignore[no-any-return]
+
+    def _signature(self, arrays: Sequence[Any]) -> Any:
+        parts: list[Any] = []
+        for position, value in enumerate(arrays):
+            if value.__class__ is VariableState:
+                parts.append(id(value))
+            elif position in self.by_value:
+                parts.append((value.dtype.num, value.shape, value.tobytes()))
+            else:
+                parts.append((value.dtype.num, value.shape))
+        return tuple(parts)
+
+    def _compiled(self, key: Any, arrays: Sequence[Any]) -> Plan | None:
+        """The program for this signature; None while it is not worth one, or variables have no value yet."""
+        seen = self.seen[key] = self.seen.get(key, 0) + 1
+        if len(self.seen) > 4 * _MOST_PROGRAMS:
+            self.seen.clear()
+        if seen == 1 and not self._is_heavy(arrays):
+            return None
+        while True:
+            try:
+                plan = self._compile(arrays)
+                break
+            except NeedsValue as need:
+                self.by_value.add(need.source.key)
+            except NotInitialized:
+                return None
+        self.seen.pop(key, None)
+        return plan
+
+    def _is_heavy(self, arrays: Sequence[Any]) -> bool:
+        if config.COMPILE.value == "always" or len(self.function.operations) >= _HEAVY_OPERATIONS:
+            return True
+        return sum(getattr(value, "nbytes", 0) for value in arrays) >= _HEAVY_BYTES
+
+    def _compile(self, arrays: Sequence[Any]) -> Plan:
+        program = Arrays()
+        inputs: list[Any] = []
+        for position, (value, tensor) in enumerate(zip(arrays, self.function.inputs, strict=True)):
+            if value.__class__ is VariableState:
+                inputs.append(value)
+            elif position in self.by_value:
+                source = Source(program, value.shape, tensor.dtype.base_dtype, "input", position, tensor.name)
+                inputs.append(source)
+            else:
+                inputs.append(Source(program, value.shape, tensor.dtype.base_dtype, "input", position, tensor.name))
+        known = [
+            program.constant(array, tensor.dtype.base_dtype) if position in self.by_value else value
+            for position, (value, array, tensor) in enumerate(zip(inputs, arrays, self.function.inputs, strict=True))
+        ]
+        lowering = Lowering(self.function, known, self.context, program)
+        plan = build(lowering, inputs)
+        if config.DEBUG.value >= 2:
+            print(f"rillet: {self.function.name}\n{plan.program.describe()}", file=sys.stderr)
+        return plan
+
+
+def _in_order(value: Any) -> Any:
+    """An array as kernels want it: contiguous, aligned, in native byte order. (Variables pass.)"""
+    if value.__class__ is VariableState:
+        return value
+    array = np.asarray(value)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return np.require(array, requirements=["C", "A"]).reshape(array.shape)
+
+
+class NativeExecutable:
+    """A Function as segments.
+
+    denied: operations (by id) that have turned out to have no compiled form.
+    """
+
+    def __init__(self, function: Function, context: ExecutionContext, denied: frozenset[int] = frozenset()) -> None:
+        self.function = function
+        self.context = context
+        self.denied = denied
+        real = [operation for operation in function.operations if not _is_free(operation)]
+        native = [self._is_native(operation) for operation in real]
+        self._segments: list[tuple[list[int], list[int]]] = []
+        self._bodies: list[Any] = []
+        self._run: Callable[[Sequence[Any]], list[Any]] = self._run_segments
+        if all(native) and real and all(_passes(tensor) for tensor in function.inputs):
+            self._bodies = [Segment(function, context)]
+            self._run = self._bodies[0]
+        elif any(native):
+            self._cut_into_segments()
+        else:
+            self._bodies = [ReferenceExecutable(function, context)]
+            self._run = self._bodies[0]
+
+    def _is_native(self, operation: Operation) -> bool:
+        return id(operation) not in self.denied and can_lower(operation)
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        try:
+            return self._run(arrays)
+        except Failed as failed:
+            self._run = self._without(failed, self.function)
+            return self._run(arrays)
+
+    def _without(self, failed: Failed, function: Function) -> NativeExecutable:
+        """The function with that operation run by its reference kernel. (Nothing of it has run yet.)"""
+        if config.DEBUG.value >= 1:
+            print(f"rillet: runs through its reference kernel: {failed}", file=sys.stderr)
+        if id(failed.operation) in self.denied:
+            raise RuntimeError(f"cannot compile: {failed}") from failed
+        return NativeExecutable(function, self.context, self.denied | {id(failed.operation)})
+
+    # ---- segments -----------------------------------------------------------------------------------------------
+
+    def _cut_into_segments(self) -> None:
+        """Even segments are native, odd ones are not. An operation goes into the first one that all it waits for allow;
+        what only gives a constant or a variable goes into each that uses it."""
+        given = {id(tensor) for tensor in self.function.inputs}
+        number: dict[int, int] = {}
+        last_effect = 0
+        for operation in self.function.operations:
+            if _is_free(operation):
+                continue
+            waits = [tensor.op for tensor in operation.inputs if id(tensor) not in given]
+            waits += operation.control_inputs
+            parity = 0 if self._is_native(operation) else 1
+            before = [number[id(other)] for other in waits if id(other) in number]
+            place = max((_after(other, parity) for other in before), default=parity)
+            if operation.definition.is_stateful:
+                place = last_effect = max(place, _after(last_effect, parity))
+            number[id(operation)] = place
+        self._compose(number, given)
+
+    def _compose(self, number: dict[int, int], given: set[int]) -> None:
+        groups: dict[int, list[Operation]] = {}
+        users: dict[int, int] = {id(tensor): sys.maxsize for tensor in self.function.outputs}
+        for operation in self.function.operations:
+            place = number.get(id(operation))
+            if place is None:
+                continue
+            members = groups.setdefault(place, [])
+            for tensor in operation.inputs:
+                users[id(tensor)] = max(users.get(id(tensor), -1), place)
+                free = tensor.op
+                if id(free) not in number and id(tensor) not in given and free not in members:
+                    members.append(free)
+            members.append(operation)
+        last = [tensor.op for tensor in self.function.outputs if id(tensor) not in given and id(tensor.op) not in number]
+        if last:
+            groups.setdefault(max(groups) + 1 - max(groups) % 2, [])[:0] = list(dict.fromkeys(last))
+        self._slots: dict[int, int] = {}
+        self._inputs = [self._slot(tensor) for tensor in self.function.inputs]
+        wanted = {id(tensor) for tensor in self.function.outputs}
+        for place in sorted(groups):
+            inside = {id(tensor) for operation in groups[place] for tensor in operation.outputs} - given
+            inputs = {id(t): t for op in groups[place] for t in op.inputs if id(t) not in inside}
+            outputs = [
+                tensor
+                for operation in groups[place]
+                for tensor in operation.outputs
+                if id(tensor) not in given
+                and (users.get(id(tensor), -1) > place if id(operation) in number else id(tensor) in wanted)
+            ]
+            function = Function(
+                f"{self.function.name}/{place}", list(inputs.values()), outputs, groups[place], self.function.graph
+            )
+            kind = Segment if place % 2 == 0 else ReferenceExecutable
+            self._bodies.append(kind(function, self.context))
+            self._segments.append(([self._slot(t) for t in inputs.values()], [self._slot(t) for t in outputs]))
+        self._outputs = [self._slot(tensor) for tensor in self.function.outputs]
+
+    def _slot(self, tensor: Any) -> int:
+        return self._slots.setdefault(id(tensor), len(self._slots))
+
+    def _run_segments(self, arrays: Sequence[Any]) -> list[Any]:
+        values: list[Any] = [None] * len(self._slots)
+        for slot, array in zip(self._inputs, arrays, strict=True):
+            values[slot] = array
+        for number, (inputs, outputs) in enumerate(self._segments):
+            given = [values[slot] for slot in inputs]
+            try:
+                results = self._bodies[number](given)
+            except Failed as failed:
+                self._bodies[number] = self._without(failed, self._bodies[number].function)
+                results = self._bodies[number](given)
+            for slot, value in zip(outputs, results, strict=True):
+                values[slot] = value
+        return [values[slot] for slot in self._outputs]
+
+
+def _is_free(operation: Operation) -> bool:
+    """Whether the operation can be repeated wherever its result is wanted."""
+    if operation.inputs or operation.control_inputs:
+        return False
+    return operation.definition.fold is not None or operation.type in ("VarHandleOp", "VariableV2")
+
+
+def _passes(tensor: Any) -> bool:
+    return supported(tensor.dtype) or tensor.dtype.base_dtype.name == "resource"
+
+
+def _after(place: int, parity: int) -> int:
+    """The first segment of that parity that is not before `place`."""
+    return place if place % 2 == parity else place + 1
