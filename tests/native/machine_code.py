@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import itertools
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 
-from rillet.engines.native.target import Target, host
+from rillet.engines.native import jit
+from rillet.engines.native.target import Target
+
+_numbers = itertools.count()
+
+
+@functools.cache
+def _linker() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.create_lljit_compiler()
 
 
 class Kernel:
     """Machine code of `void kernel(ptr operands, i64 begin, i64 end)`, alive as long as this object."""
 
-    def __init__(self, text: str, target: Target | None = None, name: str = "kernel") -> None:
-        target = target or host()
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self.machine = llvm.Target.from_triple(target.triple).create_target_machine(
-            cpu=target.processor, features=target.features, opt=2, jit=True
-        )
-        module = llvm.parse_assembly(text)
-        module.verify()
-        module.triple = target.triple
-        module.data_layout = str(self.machine.target_data)
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = False
-        options.slp_vectorization = False
-        builder = llvm.create_pass_builder(self.machine, options)
-        builder.getModulePassManager().run(module, builder)
-        self.engine = llvm.create_mcjit_compiler(module, self.machine)
-        self.engine.finalize_object()
+    def __init__(self, text: str, target: Target | None = None) -> None:
+        data = jit.emit_object(text, target)
+        library = llvm.JITLibraryBuilder().add_object_img(data).add_current_process().export_symbol("kernel")
+        self._code = library.link(_linker(), f"test{next(_numbers)}")
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-        self.function = kind(self.engine.get_function_address(name))
+        self.function = kind(self._code["kernel"])
 
     def table(self, arrays: list[np.ndarray[Any, Any]]) -> Any:
         """The addresses of the arrays, as a kernel takes them."""

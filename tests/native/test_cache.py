@@ -202,7 +202,7 @@ import sys
 from rillet.engines.native.cache import Cache, digest
 store = Cache(sys.argv[1], limit_bytes=40_000)
 found = 0
-for turn in range(400):
+for turn in range(200):
     number = turn * int(sys.argv[2]) % 37
     key, payload = digest(str(number)), bytes([number]) * (1000 + 50 * number)
     data = store.load(key)

@@ -23,6 +23,8 @@ from rillet.core.opdef import argument_dtypes
 
 # Constants of more elements than this are not computed by the compiler.
 _LARGEST_FOLDED = 1 << 16
+# Equal constants of so few elements are one.
+_SMALL = 256
 _CREATES_VARIABLE = ("VarHandleOp", "VariableV2")
 
 
@@ -72,6 +74,7 @@ class Lowering:
         self.context = context
         self.variables: dict[VariableState, Source] = {}
         self.current: dict[VariableState, Array] = {}
+        self._results: dict[Any, Sequence[Any]] = {}
         self.outputs = [
             self.as_value(value) if holds_variable(tensor) or isinstance(value, VariableState) else value
             for tensor, value in zip(function.outputs, self.run(function, inputs, context), strict=True)
@@ -126,7 +129,7 @@ class Lowering:
         if not operation.inputs and definition.fold is not None:
             value = definition.fold(operation)
             if value is not None:
-                return [self._constant(value, operation)]
+                return [self._constant(np.asarray(value), operation)]
         if operation.type == "NoOp":
             return []
         if operation.type in _CREATES_VARIABLE:
@@ -138,9 +141,15 @@ class Lowering:
             value if flag or tensor.dtype.base_dtype is dtypes.resource else self.as_value(value)
             for value, flag, tensor in zip(arguments, flags, operation.inputs, strict=True)
         ]
-        folded = self._folded(operation, arrays)
-        if folded is not None:
-            return folded
+        key = self._key(operation, arrays)
+        known = self._results.get(key) if key is not None else None
+        if known is None:
+            known = self._folded(operation, arrays) or self._by_rule(operation, arrays)
+            if key is not None:
+                self._results[key] = known
+        return known
+
+    def _by_rule(self, operation: Operation, arrays: Sequence[Any]) -> Sequence[Any]:
         rule = RULES.get(operation.type)
         call = Call(self, operation)
         results = as_sequence(self.trace(operation, arrays) if rule is None else rule(call, *arrays))
@@ -149,11 +158,31 @@ class Lowering:
             for result, dtype in zip(results, call.dtypes(), strict=True)
         ]
 
-    def _constant(self, value: Any, operation: Operation) -> Constant:
+    def _key(self, operation: Operation, arrays: Sequence[Any]) -> Any:
+        """Equal for operations that compute the same (common subexpressions); None for those that must each run."""
+        if operation.definition.is_stateful or not arrays:
+            return None
+        options: list[Any] = []
+        for name, value in operation.attrs.items():
+            if isinstance(value, (np.ndarray, list, dict)):
+                return None
+            options.append((name, value))
+        try:
+            key = (operation.type, tuple(map(id, arrays)), tuple(options))
+            hash(key)
+        except TypeError:
+            return None
+        return key
+
+    def _constant(self, value: np.ndarray[Any, Any], operation: Operation) -> Array:
         dtype = operation.outputs[0].dtype.base_dtype
         if not supported(dtype):
             raise NotLowered(f"a constant of {dtype.name}")
-        return Constant(self.program, np.asarray(value), dtype)
+        key = (dtype, value.shape, value.tobytes()) if value.size <= _SMALL else (dtype, id(value), operation)
+        known = self._results.get(key)
+        if known is None:
+            known = self._results[key] = [Constant(self.program, value, dtype)]
+        return known[0]  # type: ignore[no-any-return]
 
     def _folded(self, operation: Operation, arrays: Sequence[Any]) -> list[Array] | None:
         """The results, if they can be computed now: from constants, by the reference kernel."""

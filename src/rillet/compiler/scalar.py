@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from rillet.compiler.index import Dynamic, Linear, Variable
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
@@ -41,6 +43,27 @@ COSTS = {
     "cos": 16,
     "tan": 24,
     "pow": 40,
+}
+
+
+# Operations on constants that are done at once.
+_FOLDED: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.true_divide,
+    "neg": np.negative,
+    "sqrt": np.sqrt,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "max": np.maximum,
+    "min": np.minimum,
 }
 
 
@@ -86,11 +109,18 @@ class Scalars:
         self._known: dict[Any, Scalar] = {}
 
     def make(self, operation: str, dtype: DType, *arguments: Scalar, data: Any = None) -> Scalar:
+        if arguments and operation in _FOLDED and arguments[0].dtype.is_floating and all(part.operation == "const" for part in arguments):
+            return self._folded(operation, dtype, arguments)
         key = (operation, dtype, arguments, data)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = Scalar(operation, dtype, arguments, data)
         return found
+
+    def _folded(self, operation: str, dtype: DType, arguments: tuple[Scalar, ...]) -> Scalar:
+        with np.errstate(all="ignore"):
+            parts = [np.asarray(part.data, part.dtype.numpy_dtype) for part in arguments]
+            return self.constant(_FOLDED[operation](*parts), dtype)
 
     def constant(self, value: Any, dtype: DType) -> Scalar:
         if dtype.is_floating:

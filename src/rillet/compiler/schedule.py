@@ -20,7 +20,7 @@ from typing import Any
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Contraction, Map, Opaque, Output, Reduction, Source, size_of
 from rillet.compiler.index import Linear, Variable, flatten, linear, unflatten
-from rillet.compiler.scalar import Scalar, loads
+from rillet.compiler.scalar import COSTS, Scalar, loads
 
 # A map that costs this much (in additions) is not computed again for each reader of a broadcast.
 _COSTLY = 4
@@ -28,6 +28,10 @@ _COSTLY = 4
 _LONGEST, _DEEPEST, _LARGEST = 300, 40, 900
 # Below this many elements, a domain is cheap enough to share a kernel with unrelated work on the same domain.
 _SMALL = 1 << 14
+# Unrelated work on the same domain shares a kernel up to so many arrays: what comes later often wants both.
+_STREAMS = 10
+# How many groups on the same domain are tried.
+_LOOKBACK = 6
 
 
 @functools.cache
@@ -55,7 +59,7 @@ class Group:
         self.members: list[Array] = []
         self.stores: list[Array] = []
         self.position = 0
-        self.size = 0
+        self.waits_for = 0  # the positions of the groups that it comes after, as bits
 
     @property
     def name(self) -> str:
@@ -77,6 +81,7 @@ class RowsGroup(Group):
         self.rows = rows
         self.roles: dict[int, str] = {}
         self.loaded: set[int] = set()
+        self.nodes: set[int] = set()
         self.contraction: Contraction | None = None
 
     @property
@@ -186,7 +191,7 @@ class Schedule:
         self.groups: list[Group] = []
         self.group_of: dict[int, Group] = {}
         self._by_domain: dict[int, list[RowsGroup]] = {}
-        self._last_reader: dict[int, int] = {}
+        self._readers: dict[int, dict[int, Group]] = {}
         self._replaces = {value.number: variable for variable, value in updates}
         needed = self._needed()
         self._name(needed)
@@ -194,6 +199,7 @@ class Schedule:
         for array in needed:
             if array.stored:
                 self._place(array)
+        self._in_order()
         self._choose_stores()
 
     # ---- what is needed, in an order that computes updates last ---------------------------------------------------
@@ -230,17 +236,20 @@ class Schedule:
         weight: dict[int, int] = {}
         depth: dict[int, int] = {}
         length: dict[int, int] = {}
+        known: set[int] = set()
         for array in needed:
             if not isinstance(array, Map):
                 weight[array.number] = depth[array.number] = 0
                 length[array.number] = 1
                 continue
             parts = [source for source in array.reads if not source.stored]
+            if all(_known(source) or source.number in known for source in array.reads) and array.cost <= COSTS["mod"]:
+                known.add(array.number)  # made of constants alone
             weight[array.number] = array.cost + array.repeats * sum(weight[part.number] for part in parts)
             depth[array.number] = 1 + max((depth[part.number] for part in parts), default=0)
             length[array.number] = 1 + array.repeats * sum(length[part.number] for part in array.reads)
             users = readers.get(array.number, [])
-            if array.number in kept or self._worth_naming(array, users, weight, depth, length):
+            if array.number in kept or array.number not in known and self._worth_naming(array, users, weight, depth, length):
                 array.stored = True
                 weight[array.number] = depth[array.number] = 0
                 length[array.number] = 1
@@ -255,10 +264,10 @@ class Schedule:
             return work > 0 or not self._is_plain_view(array)
         if length[array.number] > _LONGEST or depth[array.number] > _DEEPEST:
             return True
-        if not array.reads and work <= _COSTLY:
-            return False
         if array.cost == 0:
             return False
+        if work <= _COSTLY and 4 * sum(source.size for source in array.reads) <= array.size:
+            return False  # made of little: computing it again costs less than reading it back
         if len(users) > 1:
             return True
         return any(
@@ -282,25 +291,25 @@ class Schedule:
             return
         if isinstance(array, Output):
             group: Group = OpaqueGroup(array.opaque)
-            self._append(group)
-            self._note_reads(group, array.opaque.inputs)
+            self._append(group, array.opaque.inputs)
             for output in array.opaque.outputs:
                 self.group_of[output.number] = group
         elif isinstance(array, Contraction):
             rows = essential((*array.batch, *array.rows))
             joined = RowsGroup((*rows, *essential(array.columns)), len(rows))
             joined.contraction = array
-            self._append(joined)
-            self._join(joined, array, "full")
-            self._note_reads(joined, stored_operands(array))
+            self._append(joined, stored_operands(array))
+            self._join(joined, array, "full", ())
         elif isinstance(array, Reduction):
             self._place_reduction(array)
         else:
             self._place_in_rows(array, essential(array.shape), None, "full")
 
-    def _append(self, group: Group) -> None:
+    def _append(self, group: Group, sources: Sequence[Array]) -> None:
         group.position = len(self.groups)
         self.groups.append(group)
+        self._depend(group, self._groups_behind(sources))
+        self._note_reads(group, sources)
 
     def _place_reduction(self, array: Reduction) -> None:
         source = array.source
@@ -321,9 +330,8 @@ class Schedule:
             role = ""
         if not role:
             group = MiddleGroup(array)
-            self._append(group)
+            self._append(group, group.reads())
             self.group_of[array.number] = group
-            self._note_reads(group, group.reads())
             return
         self._place_in_rows(array, essential(source.shape), split, role)
 
@@ -332,29 +340,61 @@ class Schedule:
         expression = fresh.expression(array, role)
         found: list[Scalar] = []
         loads(expression, found.append)
-        latest = max((self._position(load.data[0]) for load in found), default=-1)
-        if array.number in self._replaces:  # not before the last kernel that reads the old value
-            latest = max(latest, self._last_reader.get(self._replaces[array.number].number, -1))
-        for group, as_role in self._candidates(array, fresh, role, latest, found):
-            if group.size + expression.size <= _LARGEST and self._fits(group, array, fresh, as_role):
-                self._join(group, array, as_role)
-                group.size += expression.size
+        sources = list({load.data[0].number: load.data[0] for load in found}.values())
+        behind = self._groups_behind(sources)
+        if array.number in self._replaces:  # not before the kernels that read the old value
+            behind = {**behind, **self._readers.get(self._replaces[array.number].number, {})}
+        for group, as_role in self._candidates(fresh, role, behind, sources):
+            if len(group.nodes) <= _LARGEST and self._may_join(group, behind) and self._fits(group, array, fresh, as_role):
+                self._join(group, array, as_role, sources)
+                self._depend(group, behind)
                 return
-        self._append(fresh)
-        self._join(fresh, array, role)
-        fresh.size = expression.size
+        self._append(fresh, sources)
+        self._depend(fresh, behind)
+        self._join(fresh, array, role, sources)
 
-    def _position(self, array: Array) -> int:
-        group = self.group_of.get(array.number)
-        return -1 if group is None else group.position
+    # ---- which group depends on which ---------------------------------------------------------------------------
+
+    def _groups_behind(self, sources: Sequence[Array]) -> dict[int, Group]:
+        """The groups that compute these arrays, by their positions."""
+        found: dict[int, Group] = {}
+        for array in sources:
+            group = self.group_of.get(array.number)
+            if group is not None:
+                found[group.position] = group
+        return found
+
+    @staticmethod
+    def _may_join(group: Group, behind: dict[int, Group]) -> bool:
+        """Whether what depends on the groups `behind` can be in `group`: none of them waits for it."""
+        return not any(other is not group and other.waits_for >> group.position & 1 for other in behind.values())
+
+    def _depend(self, group: Group, behind: dict[int, Group]) -> None:
+        """Notes that `group` waits for the groups `behind`, and so does all that waits for it."""
+        more = 0
+        for other in behind.values():
+            if other is not group:
+                more |= other.waits_for | 1 << other.position
+        if more & ~group.waits_for:
+            group.waits_for |= more
+            for other in self.groups:
+                if other.waits_for >> group.position & 1:
+                    other.waits_for |= group.waits_for
+
+    def _in_order(self) -> None:
+        """Puts the groups in an order of execution."""
+        self.groups.sort(key=lambda group: (group.waits_for.bit_count(), group.position))
+        for position, group in enumerate(self.groups):
+            group.position = position
 
     def _candidates(
-        self, array: Array, fresh: RowsGroup, role: str, latest: int, found: Sequence[Scalar]
+        self, fresh: RowsGroup, role: str, behind: dict[int, Group], sources: Sequence[Array]
     ) -> list[tuple[RowsGroup, str]]:
-        """Groups that compute what `array` reads, or that read the same."""
+        """Groups that compute what an array reads, or that read the same."""
         result: list[tuple[RowsGroup, str]] = []
-        here = self.groups[latest] if latest >= 0 else None
-        if isinstance(here, RowsGroup):
+        for here in sorted(behind.values(), key=lambda group: -group.position):
+            if not isinstance(here, RowsGroup):
+                continue
             if here.total == fresh.total:
                 result.append((here, role))
             if here.contraction is None and here.rows is not None and here.row_count == fresh.total:
@@ -362,11 +402,10 @@ class Schedule:
                     result.append((here, "row"))
                 elif role == "total":
                     result.append((here, "row total"))
-        shared = {load.data[0].number for load in found}
-        for group in reversed(self._by_domain.get(fresh.total, ())[-6:]):
-            if group.position > latest and group is not here and group.contraction is None:
-                known = group.loaded
-                if fresh.total <= _SMALL or shared & known:
+        shared = {array.number for array in sources}
+        for group in reversed(self._by_domain.get(fresh.total, ())[-_LOOKBACK:]):
+            if group.position not in behind and group.contraction is None:
+                if fresh.total <= _SMALL or shared & group.loaded or len(group.loaded) + len(group.members) <= _STREAMS:
                     result.append((group, role))
         return result
 
@@ -402,23 +441,21 @@ class Schedule:
                 return False
         return True
 
-    def _join(self, group: RowsGroup, array: Array, role: str) -> None:
+    def _join(self, group: RowsGroup, array: Array, role: str, sources: Sequence[Array]) -> None:
         group.members.append(array)
         group.roles[array.number] = role
         self.group_of[array.number] = group
         if len(group.members) == 1:
             self._by_domain.setdefault(group.total, []).append(group)
+        group.loaded.update(source.number for source in sources)
+        self._note_reads(group, sources)
         if not isinstance(array, Contraction):
-            known = group.loaded
-            found: list[Scalar] = []
-            loads(group.expression(array, role), found.append)
-            known.update(load.data[0].number for load in found)
-            self._note_reads(group, [load.data[0] for load in found])
+            loads(group.expression(array, role), lambda load: None, group.nodes)
 
     def _note_reads(self, group: Group, arrays: Sequence[Array]) -> None:
         for array in arrays:
             if isinstance(array, Source):
-                self._last_reader[array.number] = max(self._last_reader.get(array.number, -1), group.position)
+                self._readers.setdefault(array.number, {})[group.position] = group
 
     # ---- what comes to memory -----------------------------------------------------------------------------------
 
@@ -434,6 +471,10 @@ class Schedule:
         for group in self.groups:
             keep = isinstance(group, OpaqueGroup)
             group.stores = [array for array in group.members if keep or array.number in outside]
+
+
+def _known(array: Array) -> bool:
+    return isinstance(array, Constant) and array.splat is not None
 
 
 def stored_operands(contraction: Contraction) -> list[Array]:

@@ -64,13 +64,13 @@ def apply_op(
         try:
             result = run_quickly(definition, inputs, attrs, current)
         except KERNEL_ERRORS as error:
-            tensors, resolved = _resolve(definition, inputs, attrs, None)
+            tensors, resolved = resolve(definition, inputs, attrs, None)
             failures.fail(definition, tensors, resolved, error)
         if result is not UNFIT:
             return result
     graph = graph_for(inputs, current)
     if graph is None:
-        tensors, resolved = _resolve(definition, inputs, attrs, None)
+        tensors, resolved = resolve(definition, inputs, attrs, None)
         outputs = _run_now(definition, tensors, resolved, gradient, current)
         return as_result(definition, outputs, None)
     if graph is not current.graph:
@@ -115,11 +115,11 @@ def _append(
     gradient: Any,
 ) -> Any:
     if all(type(value) is SymbolicTensor and value.op.graph is graph for value in inputs):
-        tensors, resolved = _resolve(definition, inputs, attrs, graph)
+        tensors, resolved = resolve(definition, inputs, attrs, graph)
         operation = _create(graph, definition, tensors, resolved, name, gradient)
     else:  # constants made of the other inputs are named after them, inside the operation's own scope
         with graph.name_scope(name or definition.name) as scope:
-            tensors, resolved = _resolve(definition, inputs, attrs, graph)
+            tensors, resolved = resolve(definition, inputs, attrs, graph)
             operation = _create(graph, definition, tensors, resolved, scope, gradient)
     recorders = context.state().recorders
     if recorders:
@@ -193,7 +193,7 @@ def wrap(definition: OpDef, result: Any, attrs: dict[str, Any], site: errors.Sit
 # ---- from values to tensors of the right dtype --------------------------------------------------------------------
 
 
-def _resolve(
+def resolve(
     definition: OpDef, inputs: Sequence[Any], given: dict[str, Any] | None, graph: Graph | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Converts the inputs and completes the attributes."""

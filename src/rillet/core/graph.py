@@ -19,7 +19,7 @@ from rillet.errors import Location, Site, location_of, user_site
 if TYPE_CHECKING:
     from rillet.core.opdef import GradientRule
 
-_SEQUENCE = itertools.count()
+next_sequence = itertools.count().__next__
 
 _VALID_NAME = re.compile(r"^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$")
 _VALID_SCOPE = re.compile(r"^[A-Za-z0-9_.\\/>-]*$")
@@ -62,7 +62,7 @@ class Operation:
         self.inputs = inputs
         self.attrs = attrs
         self.gradient_rule = gradient_rule
-        self.sequence = next(_SEQUENCE)
+        self.sequence = next_sequence()
         self.graph = None
         self.name = ""
         self.outputs = []

@@ -290,6 +290,7 @@ def quick_binary(
     reflected: the method's second argument is the kernel's first.
     """
     local = context._LOCAL
+    constants = _CONSTANTS
     elsewhere = context.ELSEWHERE
     get_frame = sys._getframe
     tensors = frozenset(dtype.as_datatype_enum for dtype in allowed)
@@ -306,35 +307,53 @@ def quick_binary(
         if listener is elsewhere or type(self) is not EagerTensor:
             return slow(self, other)
         dtype = self.dtype
+        left = self._array
+        run = kernel
         kind = type(other)
         if kind is EagerTensor:
-            fits = other.dtype is dtype and dtype.as_datatype_enum in tensors
-        elif kind is float:
-            fits = dtype.as_datatype_enum in floats
+            if other.dtype is not dtype or dtype.as_datatype_enum not in tensors:
+                return slow(self, other)
+            right = other._array
+            if type(left) in scalars and type(right) is type(left):
+                run = on_scalars
         else:
-            fits = kind is int and dtype.as_datatype_enum in numbers
-        if not fits:
-            return slow(self, other)
-        array = self._array
-        run = kernel
+            if dtype.as_datatype_enum not in (floats if kind is float else numbers if kind is int else ()):
+                return slow(self, other)
+            if type(left) in scalars:
+                right, run = other, on_scalars
+            else:
+                right = constants.get((other, dtype.as_datatype_enum))
         try:
-            if kind is EagerTensor:
-                operand = other._array
-                if type(array) in scalars and type(operand) is type(array):
-                    run = on_scalars
-            elif type(array) in scalars:
-                operand, run = other, on_scalars
-            else:  # NumPy takes longer over a number than over an array of rank 0
-                operand = state.run_quietly(np.array, other, dtype.numpy_dtype)
-            result = state.run_quietly(run, operand, array) if reflected else state.run_quietly(run, array, operand)
+            if right is None:
+                right = _as_constant(other, dtype, state)
+            if reflected:
+                left, right = right, left
+            result = state.run_quietly(run, left, right)
         except Exception:
             return slow(self, other)  # it fails again there, where the reason is found
         frame = get_frame(1)
         output = EagerTensor(result, dtypes.bool if makes_bool else dtype, (frame.f_code, frame.f_lasti))
         if listener is not None and definition is not None:
             if kind is not EagerTensor:
-                other = operand if operand is not other else dtype.as_numpy_dtype(other)
-            listener.keep_pair(definition, *((other, self) if reflected else (self, other)), output)
+                other = _as_constant(other, dtype, state)
+            if reflected:
+                listener.keep_pair(definition, other, self, output)
+            else:
+                listener.keep_pair(definition, self, other, output)
         return output
 
     return operator
+
+
+# Arrays of rank 0 for the numbers in a program: NumPy takes longer over a number than over an array.
+_CONSTANTS: dict[tuple[Any, int], Any] = {}
+_MOST_CONSTANTS = 1024
+
+
+def _as_constant(number: Any, dtype: DType, state: context.ThreadState) -> Any:
+    array = state.run_quietly(np.array, number, dtype.numpy_dtype)
+    if number:  # 0.0 equals -0.0
+        if len(_CONSTANTS) >= _MOST_CONSTANTS:
+            _CONSTANTS.clear()
+        _CONSTANTS[number, dtype.as_datatype_enum] = array
+    return array

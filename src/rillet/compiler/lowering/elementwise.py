@@ -5,10 +5,13 @@ All others need no rule: what is marked elementwise is lowered by following its 
 
 from __future__ import annotations
 
-from rillet.compiler.arrays import Array
+from collections.abc import Callable
+
+from rillet.compiler.arrays import Array, Arrays
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
+from rillet.core.dtypes import DType
 
 
 
@@ -97,3 +100,37 @@ def filled_like(call: Call, x: Array) -> Array:
 def classify(call: Call, x: Array) -> Array:
     name = {"IsNan": "is_nan", "IsInf": "is_inf", "IsFinite": "is_finite"}[call.operation.type]
     return call.program.elementwise(name, dtypes.bool, x)
+
+
+def _derivative(type_: str, formula: Callable[[Arrays, DType, Scalar], Scalar]) -> None:
+    """dy * formula(y), and 0 where dy is 0 (whatever the formula gives)."""
+
+    @lowering(type_, unless=lambda op: op.outputs[0].dtype.is_complex)
+    def rule(call: Call, y: Array, dy: Array) -> Array:
+        program, dtype = call.program, y.dtype
+
+        def compute(value: Scalar, gradient: Scalar) -> Scalar:
+            zero = program.number(0, dtype)
+            product = program.make("mul", dtype, gradient, formula(program, dtype, value))
+            return program.where(program.compare("eq", gradient, zero), zero, product)
+
+        return program.combine(dtype, compute, y, dy, cost=6)
+
+
+def _minus_half_cube(program: Arrays, dtype: DType, y: Scalar) -> Scalar:
+    cube = program.make("mul", dtype, program.make("mul", dtype, y, y), y)
+    return program.make("mul", dtype, cube, program.number(-0.5, dtype))
+
+
+def _half_over(program: Arrays, dtype: DType, y: Scalar) -> Scalar:
+    return program.make("div", dtype, program.number(0.5, dtype), y)
+
+
+def _minus_square(program: Arrays, dtype: DType, y: Scalar) -> Scalar:
+    return program.make("neg", dtype, program.make("mul", dtype, y, y))
+
+
+_derivative("RsqrtGrad", _minus_half_cube)
+_derivative("SqrtGrad", _half_over)
+_derivative("ReciprocalGrad", _minus_square)
+_derivative("InvGrad", _minus_square)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rillet.compiler.arrays import Array, Arrays, Constant, Map, Reduction, Source
+from rillet.compiler.arrays import Array, Arrays, Constant, Map, Output, Reduction, Source
 from rillet.compiler.lower import Lowering
 from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import Group, MiddleGroup, OpaqueGroup, RowsGroup, Schedule, stored_operands
@@ -60,6 +60,8 @@ class _Builder:
         self.schedule = Schedule(self.arrays, results, pairs)
         self.kernels: list[Kernel] = []
         self.slots: dict[int, int] = {}
+        self.taken_over: dict[int, Array] = {}
+        self.same_memory: dict[int, list[Array]] = {}
 
     def _apart(self, array: Array) -> Array:
         """A copy of the old value of a variable that will change."""
@@ -106,7 +108,8 @@ class _Builder:
         for group in self.schedule.groups:
             needs = {array.number for array in operands_of(group)}
             makes = {array.number for array in group.members}
-            if not result or needs & made or makes & late:
+            changes = any(over_written(array) is not None for array in group.members)
+            if not result or needs & made or makes & late or changes:
                 result.append([])
                 made, read = set(), set()
             result[-1].append(group)
@@ -120,14 +123,51 @@ class _Builder:
         array = self.replacing.get(array.number, array)
         found = self.slots.get(array.number)
         if found is None:
-            found = self.slots[array.number] = len(self.slots) + len(self.extra)
+            found = len(self.slots) + len(self.extra)
+            self._put(array, found)
         return found
+
+    def _put(self, array: Array, slot: int) -> None:
+        for other in self.same_memory.get(array.number, (array,)):
+            self.slots[other.number] = slot
+
+    def _take_over(self) -> None:
+        """Finds the outputs of opaque kernels that are written over an input which nobody reads later."""
+        last_reader: dict[int, int] = {}
+        for group in self.schedule.groups:
+            for array in operands_of(group):
+                last_reader[array.number] = group.position
+        kept = {array.number for array in (*self.outputs, *[value for _, value in self.updates])}
+        for group in self.schedule.groups:
+            for output in group.members:
+                source = over_written(output)
+                if source is None or source.number in kept or isinstance(source, Constant):
+                    continue
+                if isinstance(source, Source) and source.kind != "variable":
+                    continue
+                reads = [array.number for array in operands_of(group)]
+                if last_reader[source.number] <= group.position and reads.count(source.number) == 1:
+                    self.taken_over[output.number] = source
+                    line = self.same_memory.setdefault(source.number, [source])
+                    line.append(output)
+                    self.same_memory[output.number] = line
+        variable_of = {value.number: self.read.get(state) for state, value in self.updates}
+        for line in list(self.same_memory.values()):
+            if isinstance(line[0], Source) and variable_of.get(line[-1].number) is not line[0]:
+                self._part_from_variable(line)
+
+    def _part_from_variable(self, line: list[Array]) -> None:
+        """What a line of updates makes does not become the variable's value: it begins with a copy."""
+        variable = line.pop(0)
+        del self.same_memory[variable.number]
+        self.taken_over.pop(line[0].number, None)
 
     def _program(self, codes: Sequence[Any]) -> Plan:
         self.extra: list[int] = []
         where = {number: wave for wave, kernels in enumerate(self.waves) for number in self._touched(kernels)}
         constants: list[programs.Constant] = []
         self.constant_number: dict[int, int] = {}
+        self._take_over()
         variables = self._variables()
         placed = set(self.placed)
         outputs = self._outputs(constants, placed)
@@ -192,7 +232,7 @@ class _Builder:
             number = len(result)
             if value is not None and self._in_place(source, value):
                 if source is not None:
-                    self.slots[value.number] = self._slot(source)
+                    self._put(value, self._slot(source))
                 slot = self._slot(value)
                 self.variable_number[value.number] = number
             elif value is not None:
@@ -218,7 +258,11 @@ class _Builder:
             return False
         group = self.schedule.group_of[value.number]
         if source is None:
-            return not any(value is array for array in self.outputs) or True
+            return True
+        value = self.same_memory.get(value.number, [value])[0]  # where the memory came from
+        if value is source:
+            return True
+        group = self.schedule.group_of[value.number]
         if not isinstance(group, RowsGroup) or group.roles[value.number] != "full":
             return False
         for other in self.schedule.groups:
@@ -267,6 +311,9 @@ class _Builder:
             where[array.number] = last
         first: dict[int, int] = {}
         for wave, kernels in enumerate(self.waves):
+            for kernel in kernels:
+                for output, source in self._beginnings(kernel):
+                    steps.append(programs.Copy(self._slot(output), self._slot(source), output.bytes))
             for position, kernel in enumerate(kernels):
                 operands = [self._slot(array) for array in kernel.operands]
                 for array, slot in zip(kernel.operands, operands, strict=True):
@@ -290,6 +337,18 @@ class _Builder:
             if size:
                 steps.append(programs.Copy(destination, self._slot(array), size))
         return steps
+
+    def _beginnings(self, kernel: Kernel) -> list[tuple[Array, Array]]:
+        """The kernel's outputs that start as copies of inputs, with these."""
+        pairs = [(array, over_written(array)) for array in kernel.operands if isinstance(array, Output)]
+        return [
+            (output, source)
+            for output, source in pairs
+            if source is not None
+            and output.number not in self.taken_over
+            and any(source is other for other in kernel.operands)
+            and self.schedule.group_of[output.number].name == kernel.name
+        ]
 
     def _extra_late(self) -> int:
         return self._extra()
@@ -328,6 +387,14 @@ class _Arena:
                 by_wave[wave] = by_wave.get(wave, 0) + size
         self.needed = max(by_wave.values(), default=0)
         return result
+
+
+def over_written(array: Array) -> Array | None:
+    """The input of an opaque kernel that this output of it starts as."""
+    if not isinstance(array, Output):
+        return None
+    place = array.opaque.in_place.get(array.position)
+    return None if place is None else array.opaque.inputs[place]
 
 
 def operands_of(group: Group) -> list[Array]:

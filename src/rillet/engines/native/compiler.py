@@ -34,6 +34,7 @@ def llvm() -> Any:
         raise CompilerUnavailable(f"llvmlite does not load: {error}") from error
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    binding.initialize_native_asmparser()  # LLVM ends the process over inline assembly without it
     return binding
 
 

@@ -53,7 +53,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from rillet.engines.native.llvm import Builder, Module, Value, size_of, vector
-from rillet.engines.native.microkernel import Axis, Tile, accumulate, coalesce, dot, rolled, transpose
+from rillet.engines.native.microkernel import Axis, Columns, Tile, accumulate, coalesce, dot, rolled, transpose
 from rillet.engines.native.packing import Fetch, pack_across, pack_along
 from rillet.engines.native.storage import narrow, widen
 from rillet.engines.native.target import Target
@@ -223,6 +223,11 @@ class _Plan:
     n_block: int
 
     @property
+    def copies_b(self) -> bool:
+        """Whether the first tile of a panel packs it on the way."""
+        return self.packs_b and isinstance(self.problem.b, Strided) and self.n.run.strides[0] == 1
+
+    @property
     def k_blocks(self) -> int:
         return math.prod(axis.extent for axis in self.k_outer) * -(-self.k_axis.extent // self.k_chunk)
 
@@ -316,6 +321,14 @@ def _plan(target: Target, problem: _Problem) -> _Plan:
     )  # fmt: skip
 
 
+def _digits(number: int, extents: Sequence[int]) -> list[int]:
+    digits: list[int] = []
+    for extent in reversed(extents[1:]):
+        digits.insert(0, number % extent)
+        number //= extent
+    return [number, *digits] if extents else []
+
+
 def _outer(axes: list[Axis]) -> int:
     return math.prod(axis.extent for axis in axes[:-1])
 
@@ -361,7 +374,7 @@ def _tile_shape(target: Target, rows: int, columns: int, lanes: int, depth: int)
 
 def _cycles(rows: int, vectors: int, depth: int) -> float:
     """Cycles a k: two multiplications and two loads a cycle, and a sum takes four cycles; a tile is also stored."""
-    return max(rows * vectors / 2, (rows + vectors) / 2, 4.0) + (10 + rows * vectors) / depth
+    return max(rows * vectors / 2, (rows + vectors) / 2, 4.5) + (20 + rows * vectors) / depth
 
 
 def _cut_rows(axes: list[Axis], size: int) -> _Cut:
@@ -423,6 +436,8 @@ class _Kernel:
     def split(self, b: Builder, index: Value, extents: Sequence[int]) -> list[Value]:
         """The digits of a linear index, outermost first; the first is not reduced."""
         digits: list[Value] = []
+        if index.text.isdigit():
+            return [b.i64(digit) for digit in _digits(int(index.text), extents)]
         for extent in reversed(extents[1:]):
             if extent == 1:
                 digits.insert(0, b.i64(0))
@@ -506,19 +521,15 @@ class _Kernel:
                 axes = [*plan.n.outer, plan.n.run]
                 b_offset, c_offset = (dot(b, [*digits, start], [axis.strides[i] for axis in axes]) for i in range(2))
                 linear = self.total(b, b.mul(outer, b.i64(plan.n.run.extent)), start)
-                if plan.packs_b:
+                n = [b_offset, c_offset, linear, panels.index]
+                start_unit = at.first_unit
+                if plan.copies_b:
+                    self.each_size(b, at, start_unit, lambda b, at, rows, m: self.tile(b, at, rows, columns, m, n, True))
+                    start_unit = b.add(start_unit, b.i64(1))
+                elif plan.packs_b:
                     self.pack_b(b, at, columns, b_offset)
-                with b.loop(at.first_unit, end_unit) as units:
-                    number = self.total(
-                        b,
-                        b.mul(b.sub(units.index, at.first_unit), b.i64(plan.n_block)),
-                        b.sub(panels.index, at.first_panel),
-                    )
-
-                    def tile(b: Builder, at: _Place, rows: int, m: list[Value]) -> None:
-                        self.tile(b, at, rows, columns, m, [b_offset, c_offset, linear], number)
-
-                    self.each_size(b, at, units.index, tile)
+                with b.loop(start_unit, end_unit) as units:
+                    self.each_size(b, at, units.index, lambda b, at, rows, m: self.tile(b, at, rows, columns, m, n))
 
             rest = plan.n.run.extent - plan.n.large * plan.n.size
             if rest == 0:
@@ -695,21 +706,25 @@ class _Kernel:
     # -- one tile
 
     def tile(
-        self, b: Builder, at: _Place, rows: int, columns: int, m: list[Value], n: list[Value], number: Value
+        self, b: Builder, at: _Place, rows: int, columns: int, m: list[Value], n: list[Value], copies: bool = False
     ) -> None:
-        """m and n: offsets in a (or b) and in c and the linear index; number: of the tile in the task."""
+        """m and n: offsets in a (or b) and in c, the linear index, and the number of the unit or panel.
+
+        copies: b is read where it lies, and packed on the way.
+        """
         plan, null = self.plan, Value("null", "ptr")
         if plan.packs_a:
             a = self.packed_a(b, at, m)
         else:
             assert isinstance(self.problem.a, Strided)
             a = b.offset(self.base(b, self.problem.a), self.total(b, at.batch_offsets[0], m[0], at.k[0]), self.element)
-        if self.panel is not None:
+        packed = self.panel or null
+        if self.panel is not None and not copies:
             panel = self.panel
         else:
             assert isinstance(self.problem.b, Strided)
             offset = self.total(b, at.batch_offsets[1], n[0], at.k[1])
-            panel = b.offset(self.base(b, self.problem.b), offset, self.element)
+            panel = b.offset(self.base(b, self.problem.b), offset, self.problem.b.element)
         c, partial = null, null
         if self.problem.c:
             offset = self.total(b, at.batch_offsets[2], m[1], n[1])
@@ -717,28 +732,38 @@ class _Kernel:
         if plan.keeps_partial:
             assert at.scratch is not None
             start = b.offset(at.scratch, b.i64(plan.a_block_bytes), "i8")
+            row, column = b.sub(m[3], at.first_unit), b.sub(n[3], at.first_panel)
+            number = self.total(b, b.mul(row, b.i64(plan.n_block)), column)
             partial = b.offset(start, b.mul(number, b.i64(plan.partial_tile)), self.element)
-        name = self.micro_function(Tile(rows, columns, plan.lanes, plan.packs_b))
+        name = self.micro_function(Tile(rows, columns, plan.lanes, plan.packs_b), copies)
         b.call(
-            "void", f"@{name}", b.parameters["operands"], a, panel, c, partial, at.batch, m[2], n[2], at.count,
-            at.first, at.last,
+            "void", f"@{name}", b.parameters["operands"], a, panel, packed, c, partial, at.batch, m[2], n[2],
+            at.count, at.first, at.last,
         )  # fmt: skip
 
-    def micro_function(self, tile: Tile) -> str:
-        name = f"{self.name}.tile{tile.rows}x{tile.columns}"
+    def micro_function(self, tile: Tile, copies: bool) -> str:
+        name = f"{self.name}.{'first' if copies else 'tile'}{tile.rows}x{tile.columns}"
         if name in self.functions:
             return name
         self.functions[name] = name
         plan = self.plan
-        parameters = [("ptr", name) for name in ("operands", "a", "b", "c", "partial")]
+        parameters = [("ptr", name) for name in ("operands", "a", "b", "packed", "c", "partial")]
         parameters += [("i64", name) for name in ("batch", "m", "n", "count")] + [("i1", "first"), ("i1", "last")]
         b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
         given = b.parameters
-        loops = self.k_loops(plan.m.size if plan.packs_a else None, self.panel_stride if plan.packs_b else None)
+        a_stride = plan.m.size if plan.packs_a else None
+        loops = self.k_loops(a_stride, self.panel_stride if plan.packs_b and not copies else None)
+        columns = Columns(self.element)
+        if copies:
+            assert isinstance(self.problem.b, Strided)
+            steps = [self.panel_stride * math.prod(axis.extent for axis in loops[i + 1 :]) for i in range(len(loops))]
+            columns = Columns(self.problem.b.element, given["packed"], tuple(steps))
         even = plan.k_axis.extent % plan.k_chunk == 0
         extents = self.extents(b, loops, b.i64(plan.k_chunk) if even else given["count"])
         row_stride = 1 if plan.packs_a else plan.m.run.strides[0]
-        sums = accumulate(b, tile, self.element, given["a"], given["b"], row_stride, loops, extents)
+        sums = accumulate(
+            b, self.target, tile, self.element, given["a"], row_stride, given["b"], columns, loops, extents
+        )
         if plan.k_blocks == 1:
             self.finish(b, tile, sums)
         else:

@@ -14,8 +14,8 @@ from rillet.compiler.index import Atom, Dynamic, FloorDivision, Linear, Variable
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
-from rillet.engines.native import vecmath
-from rillet.engines.native.llvm import Builder, Region, Value, is_float, lanes_of, vector
+from rillet.engines.native import storage, vecmath
+from rillet.engines.native.llvm import Builder, Region, Value, element_of, is_float, lanes_of, vector
 from rillet.engines.native.target import Target
 
 _STORAGE = {
@@ -331,7 +331,7 @@ class Expressions:
         if dtype is dtypes.bool:
             value = b.compare("ne", value, b.constant(value.type, 0))
         elif dtype in (dtypes.float16, dtypes.bfloat16):
-            value = b.convert("fpext", value, "float")
+            value = storage.widen(b, self.target, value, "float")
         return b.splat(value, self.lanes) if widen else value
 
     def store(self, value: Value, array: Array, flat: Linear) -> None:
@@ -350,9 +350,7 @@ class Expressions:
         b = self.builder
         if dtype is dtypes.bool:
             return b.convert("zext", value, "i8")
-        if dtype in (dtypes.float16, dtypes.bfloat16):
-            return b.convert("fptrunc", value, storage_type(dtype))
-        return value
+        return storage.narrow(b, self.target, value, storage_type(dtype))
 
     # ---- errors -------------------------------------------------------------------------------------------------
 
@@ -402,7 +400,7 @@ def operation(b: Builder, target: Target, node: Scalar, x: Sequence[Value], type
     if name == "where":
         return b.select(*x)
     if name == "cast":
-        return cast(b, x[0], node.arguments[0].dtype, node.dtype)
+        return cast(b, target, x[0], node.arguments[0].dtype, node.dtype)
     if name == "bitcast":
         return b.value(type_, f"bitcast {x[0]} to {type_}")
     if name in _COMPARISONS:
@@ -530,24 +528,21 @@ def _multiply_high(b: Builder, x: Value, y: Value) -> Value:
     return b.convert("trunc", shifted, f"i{bits // 2}")
 
 
-def cast(b: Builder, x: Value, source: DType, target: DType) -> Value:
-    before, after = x.type.strip("<>").split()[-1], compute_type(target)
-    if target is dtypes.bool:
+def cast(b: Builder, target: Target, x: Value, source: DType, dtype: DType) -> Value:
+    before, after = element_of(x.type), compute_type(dtype)
+    if dtype is dtypes.bool:
         return b.compare("une" if is_float(x.type) else "ne", x, b.constant(x.type, 0))
     from_float, to_float = is_float(before), is_float(after)
     unsigned = source.is_unsigned or source.is_bool
-    if from_float and to_float:
-        result = x if before == after else b.convert("fpext" if before == "float" else "fptrunc", x, after)
-        if target in (dtypes.float16, dtypes.bfloat16) and source is not target:  # to the values it can hold
-            return b.convert("fpext", b.convert("fptrunc", result, storage_type(target)), "float")
-        return result
-    if from_float:
-        return _to_integer(b, x, target, after)
+    if from_float and not to_float:
+        return _to_integer(b, x, dtype, after)
     if to_float:
-        result = b.convert("uitofp" if unsigned else "sitofp", x, after)
-        if target in (dtypes.float16, dtypes.bfloat16):
-            return b.convert("fpext", b.convert("fptrunc", result, storage_type(target)), "float")
-        return result
+        if from_float:
+            result = b.convert("fpext" if before == "float" else "fptrunc", x, after)
+        else:
+            result = b.convert("uitofp" if unsigned else "sitofp", x, after)
+        # 16-bit floats: to the values that those can hold.
+        return storage.widen(b, target, storage.narrow(b, target, result, storage_type(dtype)), after)
     size_before, size_after = int(before[1:]), int(after[1:])
     if size_before == size_after:
         return x

@@ -43,7 +43,7 @@ class Frame:
         """What lies at a slot now. It is not to be used after the callback, as the memory is not kept for it."""
         dtype = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64))
-        memory = (ctypes.c_char * (count * dtype.itemsize)).fromaddress_of(int(self.slots[slot]))
+        memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(int(self.slots[slot]))
         return np.frombuffer(memory, dtype, count).reshape(shape)
 
     @property

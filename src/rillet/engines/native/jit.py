@@ -65,7 +65,10 @@ def compile_kernels(
     with _compiling:
         wanted = [(_key(text, target), _used(symbols or {}, text)) for text in texts]
         codes = {whole: _in_use.get(whole) for whole in wanted}
-        missing = {whole[0]: text for whole, text in zip(wanted, texts, strict=True) if codes[whole] is None}
+        missing: dict[bytes, str] = {}
+        for whole, text in zip(wanted, texts, strict=True):
+            if codes[whole] is None:
+                missing.setdefault(whole[0], text)
         packed = _find_or_compile(missing, target)
         for whole, code in codes.items():
             if code is None:
@@ -74,7 +77,10 @@ def compile_kernels(
 
 
 def emit_object(text: str, target: Target | None = None) -> bytes:
-    """The module's relocatable object file, for any target. Raises like compile_kernels."""
+    """The module's relocatable object file, for any target. Raises like compile_kernels.
+
+    The module may hold inline assembly for this machine's processor only: LLVM's assemblers for others are not there.
+    """
     with compiler.borrowed(target or _host()) as one:
         return one.compile(text)
 

@@ -49,6 +49,9 @@ def vector(element: str, lanes: int) -> str:
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 
+# What stands for a block's name until the function is complete.
+_HERE, _HERES = "here.", re.compile(r"here\.\d+")
+
 _SIZES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "half": 2, "bfloat": 2, "float": 4, "double": 8, "ptr": 8}
 
 
@@ -143,11 +146,21 @@ class Builder:
         self.entry = Region()
         self.region = Region()
         self._body = self.region
-        self.block = "entry"
         module.functions.append(self)
 
     def __str__(self) -> str:
-        return "\n".join([self._head, "entry:", *self.entry.lines(), *self._body.lines(), "}"])
+        lines: list[str] = []
+        blocks: dict[str, str] = {}
+        block = "entry"
+        for line in (*self.entry.lines(), *self._body.lines()):
+            if line.startswith(_HERE):
+                blocks[line] = block
+                continue
+            if line.endswith(":"):
+                block = line[:-1]
+            lines.append(line)
+        named = [_HERES.sub(lambda here: blocks[here[0]], line) if _HERE in line else line for line in lines]
+        return "\n".join([self._head, "entry:", *named, "}"])
 
     # ---- lines --------------------------------------------------------------------------------------------------
 
@@ -349,7 +362,15 @@ class Builder:
     def start(self, label: str) -> None:
         """Begins a block; the one before must have ended in a branch."""
         self.region.parts.append(f"{label}:")
-        self.block = label
+
+    @property
+    def block(self) -> str:
+        """The name, for use in a phi, of the block that code at this place belongs to. (Which one that is shows when the
+        function is complete: regions before this place may still get blocks of their own.)"""
+        self._labels += 1
+        mark = f"{_HERE}{self._labels}"
+        self.region.parts.append(mark)
+        return mark
 
     def jump(self, label: str) -> None:
         self.line(f"br label %{label}")

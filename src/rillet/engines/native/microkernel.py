@@ -6,7 +6,9 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from rillet.engines.native.llvm import Builder, Value, vector
+from rillet.engines.native.llvm import Builder, Value, lanes_of, vector
+from rillet.engines.native.storage import widen
+from rillet.engines.native.target import Target
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,27 @@ def dot(b: Builder, indices: Sequence[Value], strides: Sequence[int]) -> Value:
     return total
 
 
+@dataclass(frozen=True)
+class Columns:
+    """How a micro-kernel reads the columns of b: `element` is what lies there.
+
+    copy: where what is read is put, too, as a packed panel with `copy_strides` from one k to the next.
+    """
+
+    element: str
+    copy: Value | None = None
+    copy_strides: tuple[int, ...] = ()
+
+
 def accumulate(
     b: Builder,
+    target: Target,
     tile: Tile,
     element: str,
     a: Value,
-    b_panel: Value,
     row_stride: int,
+    b_panel: Value,
+    columns: Columns,
     loops: Sequence[Axis],
     extents: Sequence[Value],
 ) -> list[list[Value]]:
@@ -110,13 +126,24 @@ def accumulate(
     runs here, which for the first may be known only at run time.
     """
     zeros = [b.constant(vector(element, lanes), 0) for _ in range(tile.rows) for lanes in tile.computed]
+    ahead = min(16, max(1, loops[-1].extent - 1)) * loops[-1].strides[1]
 
     def body(indices: tuple[Value, ...], sums: Sequence[Value]) -> Sequence[Value]:
         a_here = b.offset(a, dot(b, indices, [axis.strides[0] for axis in loops]), element)
-        b_here = b.offset(b_panel, dot(b, indices, [axis.strides[1] for axis in loops]), element)
+        b_here = b.offset(b_panel, dot(b, indices, [axis.strides[1] for axis in loops]), columns.element)
+        copy = b_here
+        if columns.copy is not None:
+            copy = b.offset(columns.copy, dot(b, indices, columns.copy_strides), element)
+            prefetch(b, b.offset(b_here, b.i64(ahead), columns.element))
+
         def column(place: int) -> Value:
-            type_ = vector(element, tile.computed[place])
-            return b.load(b.offset(b_here, b.i64(place * tile.lanes), element), type_)
+            lanes = tile.kept[place] if columns.copy is not None else tile.computed[place]
+            start = b.offset(b_here, b.i64(place * tile.lanes), columns.element)
+            x = widen(b, target, b.load(start, vector(columns.element, lanes)), element)
+            if columns.copy is not None:
+                x = filled(b, x, tile.computed[place])
+                b.store(x, b.offset(copy, b.i64(place * tile.lanes), element))
+            return x
 
         def factor(row: int) -> Value:
             return b.load(b.offset(a_here, b.i64(row * row_stride), element), element)
@@ -129,16 +156,33 @@ def accumulate(
             pairs = ((row, place) for row in range(tile.rows) for place in places)
         else:
             pairs = ((row, place) for place in places for row in range(tile.rows))
-        columns = functools.cache(column)
-        factors = functools.cache(factor)
+        column_of, factor_of = functools.cache(column), functools.cache(factor)
         for row, place in pairs:
             number = row * len(places) + place
-            result[number] = b.fmuladd(b.splat(factors(row), tile.computed[place]), columns(place), result[number])
+            factors = b.splat(factor_of(row), tile.computed[place])
+            result[number] = b.fmuladd(factors, column_of(place), result[number])
         return result
 
     sums = nested_loops(b, extents, body, zeros)
     count = len(tile.computed)
     return [list(sums[row * count : (row + 1) * count]) for row in range(tile.rows)]
+
+
+def prefetch(b: Builder, pointer: Value) -> None:
+    """Asks for a line of memory that will be read soon."""
+    b.module.declare("llvm.prefetch.p0", "void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    b.line(f"call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 3, i32 1)")
+
+
+def filled(b: Builder, x: Value, lanes: int) -> Value:
+    """x with zeros behind it."""
+    valid = lanes_of(x.type)
+    if valid == lanes:
+        return x
+    zero = b.constant(x.type, 0)
+    if valid == 1:
+        return b.insert(b.constant(vector(x.type, lanes), 0), x, 0)
+    return b.shuffle(x, zero, [*range(valid), *[valid] * (lanes - valid)])
 
 
 def transpose(b: Builder, rows: Sequence[Value], lanes: int) -> list[Value]:

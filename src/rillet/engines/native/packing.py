@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rillet.engines.native.llvm import Builder, Value, lanes_of, vector
-from rillet.engines.native.microkernel import Axis, dot, nested_loops, rolled, transpose
+from rillet.engines.native.llvm import Builder, Value
+from rillet.engines.native.microkernel import Axis, dot, filled, nested_loops, rolled, transpose
 
 # fetch(place, k, lanes): `lanes` elements from number `place` (i64) of those side by side, at offset `k` (i64).
 Fetch = Callable[[Value, Value, int], Value]
@@ -32,23 +32,12 @@ def pack_across(
         place = 0
         for number, count in enumerate(lanes):
             room = lanes[0] if number else min(width, lanes[0])
-            x = _filled(b, fetch(b.i64(place), k, count), min(room, width - place))
+            x = filled(b, fetch(b.i64(place), k, count), min(room, width - place))
             b.store(x, b.offset(target, b.i64(place), element))
             place += count
         return []
 
     nested_loops(b, extents, body)
-
-
-def _filled(b: Builder, x: Value, lanes: int) -> Value:
-    """x with zeros behind it."""
-    valid = lanes_of(x.type)
-    if valid == lanes:
-        return x
-    zero = b.constant(x.type, 0)
-    if valid == 1:
-        return b.insert(b.constant(vector(x.type, lanes), 0), x, 0)
-    return b.shuffle(x, zero, [*range(valid), *[valid] * (lanes - valid)])
 
 
 def pack_along(
