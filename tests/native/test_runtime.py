@@ -16,18 +16,19 @@ import weakref
 import numpy as np
 import pytest
 
-jit = pytest.importorskip("rillet.engines.native.jit")
 pytest.importorskip("llvmlite.binding")
 
-from rillet.engines.native.driver import Failure  # noqa: E402
-from rillet.engines.native.entry import Mode, Result, Source  # noqa: E402
-from rillet.engines.native.frames import ProgramFailure  # noqa: E402
-from rillet.engines.native.layout import Writer  # noqa: E402
-from rillet.engines.native.llvm import Module, Value  # noqa: E402
-from rillet.engines.native.program import Program  # noqa: E402
-from rillet.engines.native.runtime import Lock, module_text, runtime  # noqa: E402
-from rillet.engines.native.signature import Constant, Input, Output, Variable  # noqa: E402
-from rillet.engines.native.steps import Address, Branch, Callback, Copy, Halt, Jump, Kernel, Swap  # noqa: E402
+from rillet.engines.native import jit
+from rillet.engines.native.driver import Failure
+from rillet.engines.native.entry import Mode, Result, Source
+from rillet.engines.native.frames import ProgramFailure
+from rillet.engines.native.layout import Writer
+from rillet.engines.native.llvm import Module, Value
+from rillet.engines.native.program import Program
+from rillet.engines.native.runtime import Lock, module_text, runtime
+from rillet.engines.native.signature import Constant, Input, Output, Variable
+from rillet.engines.native.steps import Address, Branch, Callback, Copy, Halt, Jump, Kernel, Swap
+from rillet.engines.native.target import TARGETS
 
 F4 = np.dtype(np.float32)
 I8 = np.dtype(np.int64)
@@ -378,24 +379,44 @@ def test_interface_is_checked():
         Program([], 2, outputs=[Output(0, F4, ()), Output(1, F4, ())], result=Result.SINGLE)
     with pytest.raises(ValueError, match="slot 0 is not in order"):
         Program([], 1, constants=[Constant(0, np.zeros((2, 3), F4).T)])
+    for wrong in (
+        {"inputs": [vector(4, 2)]},
+        {"variables": [Variable(-1, state, Mode.READ, F4, (4,))]},
+        {"constants": [Constant(2, np.zeros(4, F4))]},
+        {"outputs": [Output(2, F4, (4,))]},
+        {"outputs": [Output((Source.INPUT, 0), F4, (4,))]},
+        {"arena_bytes": 64, "arena_slots": [(3, 0)]},
+        {"arena_bytes": 64, "arena_slots": [(0, 72)]},
+        {"error_slot": 2},
+    ):
+        with pytest.raises(ValueError, match=r"there (are 2 slots|is no such input)|no place"):
+            Program([], 2, **wrong)
 
 
 def test_describe():
     program = Program(
-        [Kernel(ADD_ONE, [0, 1], cost=1500, name="add"), Kernel(DOUBLE, [0, 2], same_wave=True, name="twice"), Jump(0)],
+        [
+            Kernel(ADD_ONE, [0, 1], cost=1500, name="add"),
+            Kernel(DOUBLE, [0, 2], same_wave=True, name="twice"),
+            Jump(0),
+            Kernel(DOUBLE, [0, 2], tasks=9, cost=10**6),
+        ],
         3,
         arena_bytes=192,
         arena_slots=[(1, 0), (2, 64)],
     )
     lines = program.describe().splitlines()
-    assert "4 steps, 3 slots, arena 192 bytes" in lines[0]
-    assert "0  add(0, 1) tasks=1 cost=1.5us" in lines[1]
+    assert "5 steps, 3 slots, arena 192 bytes" in lines[0]
+    assert "0  - add(0, 1) tasks=1 cost=1.5us" in lines[1]
     assert "| twice(0, 2)" in lines[2]
-    assert lines[3].endswith("jump to 0") and lines[4].endswith("halt")
+    assert lines[3].endswith("jump to 0") and "= kernel(0, 2)" in lines[4] and lines[5].endswith("halt")
 
 
-def test_the_runtime_is_the_same_text_each_time():
-    assert module_text() == module_text()
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_the_runtime_is_one_text_that_compiles_for_every_target(target):
+    text = module_text(target)
+    assert text == module_text(target)
+    assert jit.emit_object(text, target).startswith(b"\x7fELF")
 
 
 # ---- arguments and results --------------------------------------------------------------------------------------
@@ -460,9 +481,7 @@ def test_scalars_and_empty_arrays(entry):
     program = Program([Kernel(ADD_ONE, [0, 1])], 2, [Input(0, F4, ())], outputs=[Output(1, F4, ())])
     (found,) = program.call(np.array(2, F4))
     assert type(found) is np.ndarray and found.shape == () and found == 3
-    program = Program(
-        [Kernel(ADD_ONE, [0, 1], tasks=0)], 2, [Input(0, F4, (3, 0))], outputs=[Output(1, F4, (3, 0))]
-    )
+    program = Program([Kernel(ADD_ONE, [0, 1], tasks=0)], 2, [Input(0, F4, (3, 0))], outputs=[Output(1, F4, (3, 0))])
     assert program.call(np.zeros((3, 0), F4))[0].shape == (3, 0)
 
 
@@ -595,6 +614,26 @@ def test_variables_that_do_not_fit_give_none(entry):
             assert state.value is value
     state.value = np.zeros(4, F4)
     assert program.call(np.ones(4, F4)) == []
+
+
+def test_settle_variables(entry):
+    state = State()
+    program = Program([], 1, [], [Variable(0, state, Mode.READ, F4, (4,))])
+    for value in (None, np.zeros(4), np.zeros(5, F4), np.float32(1), "text"):
+        state.value = value
+        assert not program.settle_variables()
+        assert state.value is value
+    array = np.arange(8, dtype=F4)
+    for value in (array[::2], array[:4].view(Subclass), array[:4]):
+        state.value = value
+        assert program.settle_variables()
+        assert program.call() == []
+        np.testing.assert_array_equal(state.value, value)
+    assert type(state.value) is np.ndarray and state.value.base is array  # the last one was as it has to be
+    scalar = State(np.float32(3))
+    program = Program([Kernel(ADD_ONE, [0, 0])], 1, [], [Variable(0, scalar, Mode.UPDATE, F4, ())])
+    assert program.call() is None and program.settle_variables() and program.call() == []
+    assert scalar.value == 4
 
 
 def test_out_variable(entry):
@@ -943,7 +982,13 @@ def test_a_dropped_program_is_gone_at_once(entry):
     del program, state
     assert gone() is not None
     call(np.ones(4, F4))  # the function keeps what it needs
-    del call
+    gc.disable()
+    try:
+        del call
+        if runtime().is_native:
+            assert gone() is None  # large memory is not to wait for the garbage collector
+    finally:
+        gc.enable()
     gc.collect()
     assert gone() is None
 

@@ -55,14 +55,18 @@ class Recording:
         """Traces a tensor that no recorded op made."""
         if id(tensor) in self.numbers:
             return
-        if type(tensor) is not EagerTensor or id(tensor) in self._leaf_ids:
-            self.is_repeatable = False
-        self.steps.append(_spec(tensor))
+        if id(tensor) in self._leaf_ids:
+            self.is_repeatable = False  # steps before this one say that it is not traced
+        self.steps.append(self._spec(tensor))
         self._number(tensor)
 
     def _number(self, tensor: Tensor) -> None:
         self.numbers[id(tensor)] = len(self.tensors)
         self.tensors.append(tensor)
+
+    def is_leaf(self, tensor: Tensor) -> bool:
+        """Whether a recorded op took `tensor` while it was not traced."""
+        return id(tensor) in self._leaf_ids
 
     def wants(self, inputs: Iterable[Tensor]) -> bool:
         numbers = self.numbers
@@ -84,9 +88,7 @@ class Recording:
             numbers[id(output)] = len(self.tensors)
             self.tensors.append(output)
 
-    def keep(
-        self, definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, output: EagerTensor
-    ) -> None:
+    def keep(self, definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, output: EagerTensor) -> None:
         numbers = self.numbers
         found: list[Any] = [numbers.get(id(tensor)) for tensor in inputs]
         if found.count(None) == len(found) or output.dtype.as_datatype_enum not in _DIFFERENTIABLE:
@@ -94,8 +96,7 @@ class Recording:
         if None in found:
             found = [self._leaf(tensor) if n is None else n for n, tensor in zip(found, inputs, strict=True)]
         # The shape: what an op makes of its inputs may depend on their values.
-        shape = getattr(output._array, "shape", None)
-        self.steps.append((definition, self._frozen(attrs) if attrs else None, shape, *found))
+        self.steps.append((definition, self._frozen(attrs) if attrs else None, self._spec(output), *found))
         self.calls.append((definition, inputs, attrs, output, next_sequence()))
         self._number(output)
 
@@ -110,24 +111,34 @@ class Recording:
             self._number(tensor)
 
     def _step(self, operation: Operation) -> Any:
-        if operation.gradient_rule is not None or any(type(tensor) is not EagerTensor for tensor in operation.outputs):
+        if operation.gradient_rule is not None or operation.graph is not None:
             self.is_repeatable = False
             return None
         numbers = self.numbers
-        inputs = [
-            numbers[id(tensor)] if id(tensor) in numbers else self._leaf(tensor) for tensor in operation.inputs
-        ]
-        return (operation.definition, self._frozen(operation.attrs), *inputs, *map(_spec, operation.outputs))
+        inputs = [numbers[id(tensor)] if id(tensor) in numbers else self._leaf(tensor) for tensor in operation.inputs]
+        return (operation.definition, self._frozen(operation.attrs), *inputs, *map(self._spec, operation.outputs))
 
     def _leaf(self, value: Any) -> Any:
         """Keeps an input that is not traced, a tensor or an array. Returns what a step says of it."""
-        array = value._array if isinstance(value, EagerTensor) else value
+        array = getattr(value, "_array", value)
         self._leaf_ids.add(id(value))
         self.leaves.append(array)
         dtype = getattr(array, "dtype", None)
-        if type(dtype) is not np.dtype or dtype.kind == "O":
-            self.is_repeatable = False  # a handle, a list, strings, or something of another engine's
-        return (dtype, getattr(array, "shape", None))
+        if not isinstance(dtype, np.dtype) or dtype.kind == "O":
+            self.is_repeatable = False  # a symbolic tensor, a handle, a list, strings
+            return None
+        return (dtype, array.shape)
+
+    def _spec(self, tensor: Any) -> Any:
+        """The dtype and shape of a concrete tensor; for the handle of a variable, of the variable."""
+        if type(tensor) is EagerTensor:
+            if tensor.dtype.is_numpy_compatible:
+                return (tensor.dtype.as_datatype_enum, np.shape(tensor._array))
+            data = handle_data(tensor)
+            if tensor.dtype is dtypes.resource and data is not None:
+                return (tensor.dtype.as_datatype_enum, data[0].as_datatype_enum, data[1].dimensions)
+        self.is_repeatable = False
+        return None
 
     def _frozen(self, attrs: dict[str, Any]) -> Any:
         frozen = tuple([(name, _frozen(value)) for name, value in attrs.items()])
@@ -163,16 +174,6 @@ def _operation(
     operation.sequence = sequence
     operation.site = output._site
     return operation
-
-
-def _spec(tensor: Any) -> Any:
-    """The dtype and shape of a concrete tensor; for the handle of a variable, of the variable."""
-    if type(tensor) is not EagerTensor:
-        return None
-    data = handle_data(tensor)
-    if tensor.dtype is dtypes.resource and data is not None:
-        return (dtypes.resource.as_datatype_enum, data[0].as_datatype_enum, data[1].dimensions)
-    return (tensor.dtype.as_datatype_enum, getattr(tensor._array, "shape", None))
 
 
 _NOT_SIMPLE = object()

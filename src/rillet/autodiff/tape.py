@@ -9,6 +9,8 @@ from typing import Any
 
 from rillet.autodiff.backprop import UnconnectedGradients, backprop, is_differentiable
 from rillet.autodiff.jacobian import batch_jacobian, jacobian
+from rillet.autodiff.recording import Recording
+from rillet.autodiff.repeated import repeated_gradients
 from rillet.core import context, dtypes, nest
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
@@ -20,7 +22,7 @@ _LOGGER = logging.getLogger("rillet")
 
 
 @public("GradientTape", v2=["autodiff.GradientTape"])
-class GradientTape:
+class GradientTape(Recording):
     """Records operations on watched tensors, for automatic differentiation.
 
     persistent: gradient() may be called more than once.
@@ -33,46 +35,27 @@ class GradientTape:
     """
 
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        super().__init__()
         self._persistent = persistent
         self.higher_order = persistent
         self._watch_accessed_variables = watch_accessed_variables
         self._recording = False
         self._used = False
-        self._clear()
-
-    def _clear(self) -> None:
-        self._tracked: set[int] = set()
-        self._producers: dict[int, Operation] = {}
-        self._watched: list[Tensor] = []  # kept, so that no other tensor takes their ids
         self._variables: dict[int, Any] = {}
 
-    # ---- recording (called by dispatch) ------------------------------------------------------------------------
-
-    def wants(self, inputs: tuple[Tensor, ...]) -> bool:
-        tracked = self._tracked
-        return any(id(tensor) in tracked for tensor in inputs)
-
-    def record(self, operation: Operation) -> None:
-        for tensor in operation.outputs:
-            if is_differentiable(tensor.dtype):
-                self._tracked.add(id(tensor))
-                self._producers[id(tensor)] = operation
+    # ---- recording (called by dispatch; see Recording) ---------------------------------------------------------
 
     def variable_accessed(self, variable: Any) -> None:
         if self._watch_accessed_variables and variable.trainable:
             self._watch_variable(variable)
 
     def _watch_variable(self, variable: Any) -> None:
-        self._variables.setdefault(id(variable), variable)
-        self._track(variable._source)
         graph = context.state().graph
+        if id(variable) not in self._variables:
+            self._variables[id(variable)] = variable
+            self.track(variable._source)
         if graph is not None:
-            self._track(graph.capture(variable._source))
-
-    def _track(self, tensor: Tensor) -> None:
-        if id(tensor) not in self._tracked:
-            self._tracked.add(id(tensor))
-            self._watched.append(tensor)
+            self.track(graph.capture(variable._source))
 
     # ---- for the user ------------------------------------------------------------------------------------------
 
@@ -104,7 +87,7 @@ class GradientTape:
                     _LOGGER.warning(
                         "The dtype of the watched tensor must be floating (e.g. tf.float32), got %r", value.dtype
                     )
-                self._track(value)
+                self.track(value)
             else:
                 raise ValueError(
                     f"Passed in object {value} of type {type(value).__name__!r}, not tf.Tensor or tf.Variable or ExtensionType."
@@ -124,7 +107,8 @@ class GradientTape:
     def reset(self) -> None:
         """Forgets everything recorded and watched."""
         self._used = False
-        self._clear()
+        self._variables = {}
+        self.forget()
 
     def watched_variables(self) -> tuple[Any, ...]:
         """The variables watched, in the order they were first read."""
@@ -132,7 +116,7 @@ class GradientTape:
 
     def recorded_operations(self) -> list[Operation]:
         """What the tape has recorded, in order."""
-        return sorted(set(self._producers.values()), key=lambda operation: operation.sequence)
+        return self.operations()
 
     def gradient(
         self,
@@ -157,10 +141,11 @@ class GradientTape:
                 "differentiated, but received None."
             )
         flat_sources = nest.flatten(sources)
-        targets, weights = self._targets(target, output_gradients)
-        tensors = [_source_tensor(source) for source in flat_sources]
-        producers = self._producers
-        gradients = backprop(targets, tensors, weights, lambda tensor: producers.get(id(tensor)))
+        gradients = self._repeated(target, flat_sources, output_gradients) if context.state().quick else None
+        if gradients is None:
+            targets, weights = self._targets(target, output_gradients)
+            tensors = [_source_tensor(source) for source in flat_sources]
+            gradients = backprop(targets, tensors, weights, self.producer())
         self._finish()
         if unconnected_gradients == UnconnectedGradients.ZERO:
             gradients = [
@@ -180,7 +165,17 @@ class GradientTape:
     def _finish(self) -> None:
         self._used = True
         if not self._persistent:
-            self._producers = {}
+            self.forget()
+
+    def _repeated(self, target: Any, sources: list[Any], output_gradients: Any) -> list[Any] | None:
+        """The gradients where ops run now and what was recorded has been differentiated before; else None."""
+        targets = [target] if type(target) is EagerTensor else nest.flatten(target, expand_composites=True)
+        weights = [None] * len(targets) if output_gradients is None else nest.flatten(output_gradients)
+        if any(type(tensor) is not EagerTensor for tensor in targets):
+            return None
+        if any(weight is not None and type(weight) is not EagerTensor for weight in weights):
+            return None
+        return repeated_gradients(self, targets, weights, [getattr(source, "_source", source) for source in sources])
 
     def _targets(self, target: Any, output_gradients: Any) -> tuple[list[Tensor], list[Any]]:
         flat_targets = nest.flatten(target, expand_composites=True)
@@ -211,12 +206,12 @@ class GradientTape:
         None (or zeros) for sources that target does not depend on. RuntimeError as for gradient().
         """
         self._stop_and_check()
-        producers = dict(self._producers)
+        producer = self.producer()
         flat_sources = nest.flatten(sources)
         found = jacobian(
             _source_tensor(target),
             [_source_tensor(source) for source in flat_sources],
-            lambda tensor: producers.get(id(tensor)),
+            producer,
             unconnected_gradients == UnconnectedGradients.ZERO,
         )
         self._finish()
@@ -241,11 +236,11 @@ class GradientTape:
                 f"Need first dimension of target shape ({target.shape}) and source shape ({source.shape}) to match."
             )
         self._stop_and_check()
-        producers = dict(self._producers)
+        producer = self.producer()
         found = batch_jacobian(
             _source_tensor(target),
             _source_tensor(source),
-            lambda tensor: producers.get(id(tensor)),
+            producer,
             unconnected_gradients == UnconnectedGradients.ZERO,
         )
         self._finish()

@@ -169,6 +169,9 @@ class Contraction(Array):
         name: str = "",
     ) -> None:
         super().__init__(program, (*batch, *rows, *columns), dtype, name)
+        for operand in (left, right):
+            if isinstance(operand, Constant):
+                operand.splat = None  # it is read from memory
         self.batch, self.rows, self.columns, self.inner = batch, rows, columns, inner
         self.left, self.left_index = left, left_index
         self.right, self.right_index = right, right_index
@@ -181,11 +184,12 @@ class Contraction(Array):
 class Opaque:
     """A kernel that writes whole arrays in its own way.
 
-    emit(writer, operands) writes the body; see rillet.engines.native.opaque. `key` and the shapes of the operands say all
-    that the code depends on. `in_place` maps an output's position to the input whose memory it may take over.
+    emit(writer) writes the body; see rillet.engines.native.opaque. in_place: from the position of an output to that of the
+    input it begins as: it takes over the memory of that input if nobody reads it later, and is a copy otherwise.
+    streamed: the positions of inputs that are read by `at`, element by element: they need not be in memory.
     """
 
-    __slots__ = ("emit", "in_place", "inputs", "name", "outputs", "scratch", "tasks", "work")
+    __slots__ = ("emit", "in_place", "inputs", "name", "outputs", "scratch", "streamed", "tasks", "work")
 
     def __init__(
         self,
@@ -196,6 +200,7 @@ class Opaque:
         work: int = 0,
         in_place: dict[int, int] | None = None,
         scratch: int = 0,
+        streamed: Sequence[int] = (),
     ) -> None:
         self.name = name
         self.inputs = tuple(inputs)
@@ -204,6 +209,7 @@ class Opaque:
         self.work = work
         self.in_place = in_place or {}
         self.scratch = scratch
+        self.streamed = frozenset(streamed)
         self.outputs: list[Output] = []
 
 
@@ -219,6 +225,11 @@ class Output(Array):
     @property
     def reads(self) -> tuple[Array, ...]:
         return self.opaque.inputs
+
+    def streams(self, array: Array) -> bool:
+        """Whether the kernel reads that input by `at` only, so that it need not be in memory."""
+        opaque = self.opaque
+        return all(place in opaque.streamed for place, source in enumerate(opaque.inputs) if source is array)
 
 
 class Arrays:
@@ -288,12 +299,27 @@ class Arrays:
     def within(self, form: Linear, low: int, high: int) -> Scalar | None:
         """The condition low <= form < high; None where it always holds."""
         least, most = form.bounds()
+        if most < low or least >= high:
+            return self.number(False, dtypes.bool)
         result: Scalar | None = None
         if least < low:
             result = self.compare("ge", self.scalars.index(form), self.number(low, dtypes.int64))
         if most >= high:
             above = self.compare("lt", self.scalars.index(form), self.number(high, dtypes.int64))
             result = above if result is None else self.make("and", dtypes.bool, result, above)
+        return result
+
+    def all_of(self, conditions: Sequence[Scalar | None]) -> Scalar | None:
+        """Whether all conditions hold; None, as for a condition, where they always do, and a constant where they never do."""
+        result: Scalar | None = None
+        for condition in conditions:
+            if condition is None:
+                continue
+            if condition.operation == "const":
+                if not condition.data:
+                    return condition
+            else:
+                result = condition if result is None else self.make("and", dtypes.bool, result, condition)
         return result
 
     def dynamic(self, value: Scalar, extent: int) -> Linear:
@@ -314,16 +340,19 @@ class Arrays:
         reads: Sequence[Array],
         cost: int = 1,
         repeats: int = 1,
-    ) -> Map:
+    ) -> Array:
+        """The array whose elements are compute(*index); see Map."""
+        if 0 in shape:  # there is nothing to compute, and index arithmetic needs extents of 1 at least
+            return self.constant(np.empty(tuple(shape)), dtype)
         return Map(self, tuple(shape), dtype, compute, reads, cost, repeats)
 
-    def elementwise(self, operation: str, dtype: DType, *arrays: Array) -> Map:
+    def elementwise(self, operation: str, dtype: DType, *arrays: Array) -> Array:
         """The operation on the elements of arrays, which are broadcast to a common shape."""
         return self.combine(
             dtype, lambda *parts: self.make(operation, dtype, *parts), *arrays, cost=COSTS.get(operation, 1)
         )
 
-    def combine(self, dtype: DType, function: Callable[..., Scalar], *arrays: Array, cost: int = 1) -> Map:
+    def combine(self, dtype: DType, function: Callable[..., Scalar], *arrays: Array, cost: int = 1) -> Array:
         """function(elements) for each element of arrays, which are broadcast to a common shape."""
         shape = np.broadcast_shapes(*[array.shape for array in arrays])
 
@@ -381,12 +410,11 @@ class Arrays:
         self, conditions: Sequence[Scalar | None], yes: Callable[[], Scalar], no: Callable[[], Scalar]
     ) -> Scalar:
         """yes() where all conditions hold, else no(); each reads memory only where it is chosen."""
-        all_of: Scalar | None = None
-        for condition in conditions:
-            if condition is not None:
-                all_of = condition if all_of is None else self.make("and", dtypes.bool, all_of, condition)
+        all_of = self.all_of(conditions)
         if all_of is None:
             return yes()
+        if all_of.operation == "const":
+            return no()
         with self.guarded(all_of):
             chosen = yes()
         with self.guarded(self.make("not", dtypes.bool, all_of)):
@@ -394,6 +422,7 @@ class Arrays:
         return self.where(all_of, chosen, other)
 
     def concat(self, sources: Sequence[Array], axis: int) -> Array:
+        sources = [source for source in sources if source.shape[axis]] or sources[:1]
         if len(sources) == 1:
             return sources[0]
         shape = list(sources[0].shape)
@@ -434,7 +463,10 @@ class Arrays:
         chosen = tuple(sorted(axis % source.rank for axis in axes)) if source.rank else ()
         shape = [1 if axis in chosen else extent for axis, extent in enumerate(source.shape)]
         real = tuple(axis for axis in chosen if source.shape[axis] != 1)
-        if not real and not kind.startswith("arg"):
+        if source.size == 0:
+            filler = self.constant(neutral(kind, dtype or source.dtype), dtype or source.dtype)
+            result = self.broadcast(filler, [extent for axis, extent in enumerate(source.shape) if axis not in chosen])
+        elif not real and not kind.startswith("arg"):
             result = source if dtype is None else self.cast(source, dtype)
         else:
             result = Reduction(self, source, chosen, kind, dtype or source.dtype)
@@ -447,6 +479,21 @@ class Arrays:
     ) -> list[Output]:
         opaque = Opaque(name, inputs, emit, **options)
         return [Output(self, opaque, tuple(shape), dtype) for shape, dtype in outputs]
+
+
+def neutral(kind: str, dtype: DType) -> float | int | bool:
+    """What changes nothing when a reduction of that kind combines it with something."""
+    if kind == "sum":
+        return 0
+    if kind == "product":
+        return 1
+    if kind in ("all", "any"):
+        return kind == "all"
+    if dtype.is_floating:
+        return float("-inf") if kind in ("max", "argmax") else float("inf")
+    if dtype.is_bool:
+        return kind not in ("max", "argmax")
+    return int(dtype.min) if kind in ("max", "argmax") else int(dtype.max)
 
 
 def broadcast_index(index: Sequence[Linear], shape: Shape) -> list[Linear]:

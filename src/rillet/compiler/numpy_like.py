@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rillet.compiler.arrays import Array, Arrays, Map
+from rillet.compiler.arrays import Array, Arrays
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
@@ -157,7 +157,7 @@ def apply_ufunc(program: Arrays, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Ar
     return parts[0] if name == "same" else program.elementwise(name, dtype, *parts)
 
 
-def _checked_division(program: Arrays, name: str, dtype: DType, x: Array, y: Array) -> Map:
+def _checked_division(program: Arrays, name: str, dtype: DType, x: Array, y: Array) -> Array:
     """Division of integers; by 0 it is the program's error."""
 
     def divide(left: Scalar, right: Scalar) -> Scalar:
@@ -175,7 +175,7 @@ def _where(program: Arrays, condition: Any, x: Any, y: Any) -> Array:
     )
 
 
-def select(program: Arrays, condition: Array, x: Array, y: Array) -> Map:
+def select(program: Arrays, condition: Array, x: Array, y: Array) -> Array:
     """x where the condition holds, else y; all broadcast."""
     return program.combine(x.dtype, lambda c, a, b: program.where(c, a, b), condition, x, y)
 

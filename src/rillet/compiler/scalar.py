@@ -9,6 +9,7 @@ A leaf is a constant, a loop index or a read of an array; an inner node is named
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +112,10 @@ class Scalars:
     def make(self, operation: str, dtype: DType, *arguments: Scalar, data: Any = None) -> Scalar:
         if arguments and operation in _FOLDED and arguments[0].dtype.is_floating and all(part.operation == "const" for part in arguments):
             return self._folded(operation, dtype, arguments)
+        if len(arguments) == 2 and arguments[1].operation == "const":
+            simpler = self._with_constant(operation, dtype, *arguments)
+            if simpler is not None:
+                return simpler
         key = (operation, dtype, arguments, data)
         found = self._known.get(key)
         if found is None:
@@ -121,6 +126,18 @@ class Scalars:
         with np.errstate(all="ignore"):
             parts = [np.asarray(part.data, part.dtype.numpy_dtype) for part in arguments]
             return self.constant(_FOLDED[operation](*parts), dtype)
+
+    def _with_constant(self, operation: str, dtype: DType, x: Scalar, y: Scalar) -> Scalar | None:
+        """The same with less work, where the second operand is a constant: x * 1, x to the power of 3."""
+        number = y.data
+        if number == 1 and operation in ("mul", "div", "pow") and x.dtype is dtype:
+            return x
+        if operation == "pow" and number in (2, 3, 4):
+            square = self.make("mul", dtype, x, x)
+            return square if number == 2 else self.make("mul", dtype, square, x if number == 3 else square)
+        if operation == "div" and dtype.is_floating and 1e-30 < abs(number) < 1e30 and math.frexp(number)[0] in (0.5, -0.5):
+            return self.make("mul", dtype, x, self.constant(1 / number, dtype))  # a power of two: exact
+        return None
 
     def constant(self, value: Any, dtype: DType) -> Scalar:
         if dtype.is_floating:

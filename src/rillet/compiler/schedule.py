@@ -24,6 +24,9 @@ from rillet.compiler.scalar import COSTS, Scalar, loads
 
 # A map that costs this much (in additions) is not computed again for each reader of a broadcast.
 _COSTLY = 4
+# One that costs no more than this, and is made of one array of its size, is computed by each of its readers: they would
+# have to load something of that size anyway.
+_RECOMPUTED = 12
 # No expression is longer than this many operations, no chain of inlined maps deeper, no kernel larger.
 _LONGEST, _DEEPEST, _LARGEST = 300, 40, 900
 # Below this many elements, a domain is cheap enough to share a kernel with unrelated work on the same domain.
@@ -174,7 +177,15 @@ class OpaqueGroup(Group):
         return self.opaque.name
 
     def reads(self) -> list[Array]:
-        return list(self.opaque.inputs)
+        """The inputs; of those that are streamed, what their elements are made of."""
+        found: list[Array] = []
+        for place, array in enumerate(self.opaque.inputs):
+            if place in self.opaque.streamed and isinstance(array, Map) and not array.stored:
+                made = array.at(*[linear(v) for v in loop_variables(array.shape)])
+                loads(made, lambda load: found.append(load.data[0]))
+            else:
+                found.append(array)
+        return found
 
 
 class Schedule:
@@ -236,6 +247,7 @@ class Schedule:
         weight: dict[int, int] = {}
         depth: dict[int, int] = {}
         length: dict[int, int] = {}
+        whole: dict[int, set[int]] = {}
         known: set[int] = set()
         for array in needed:
             if not isinstance(array, Map):
@@ -248,17 +260,30 @@ class Schedule:
             weight[array.number] = array.cost + array.repeats * sum(weight[part.number] for part in parts)
             depth[array.number] = 1 + max((depth[part.number] for part in parts), default=0)
             length[array.number] = 1 + array.repeats * sum(length[part.number] for part in array.reads)
+            whole[array.number] = {
+                number for source in array.reads for number in ({source.number} if source.stored else whole[source.number])
+                if 2 * self.program.arrays[number].size >= array.size
+            }  # fmt: skip
             users = readers.get(array.number, [])
-            if array.number in kept or array.number not in known and self._worth_naming(array, users, weight, depth, length):
+            if array.number in kept or array.number not in known and self._worth_naming(
+                array, users, weight, depth, length, len(whole[array.number])
+            ):
                 array.stored = True
                 weight[array.number] = depth[array.number] = 0
                 length[array.number] = 1
 
     def _worth_naming(
-        self, array: Map, users: Sequence[Array], weight: dict[int, int], depth: dict[int, int], length: dict[int, int]
+        self,
+        array: Map,
+        users: Sequence[Array],
+        weight: dict[int, int],
+        depth: dict[int, int],
+        length: dict[int, int],
+        streams: int,
     ) -> bool:
+        """streams: how many arrays of its own size it is computed from."""
         work = weight[array.number]
-        if any(isinstance(user, Output) for user in users):
+        if any(isinstance(user, Output) and not user.streams(array) for user in users):
             return True
         if any(isinstance(user, Contraction) for user in users):
             return work > 0 or not self._is_plain_view(array)
@@ -268,7 +293,7 @@ class Schedule:
             return False
         if work <= _COSTLY and 4 * sum(source.size for source in array.reads) <= array.size:
             return False  # made of little: computing it again costs less than reading it back
-        if len(users) > 1:
+        if len(users) > 1 and (streams > 1 or work > _RECOMPUTED):
             return True
         return any(
             work >= _COSTLY and getattr(user, "repeats", 1) * user.size >= 2 * array.size
@@ -291,7 +316,10 @@ class Schedule:
             return
         if isinstance(array, Output):
             group: Group = OpaqueGroup(array.opaque)
-            self._append(group, array.opaque.inputs)
+            changed = [array.opaque.inputs[place].number for place in array.opaque.in_place.values()]
+            before = [reader for number in changed for reader in self._readers.get(number, {}).values()]
+            self._append(group, group.reads())
+            self._depend(group, {reader.position: reader for reader in before})  # they read what is written over
             for output in array.opaque.outputs:
                 self.group_of[output.number] = group
         elif isinstance(array, Contraction):
@@ -454,8 +482,7 @@ class Schedule:
 
     def _note_reads(self, group: Group, arrays: Sequence[Array]) -> None:
         for array in arrays:
-            if isinstance(array, Source):
-                self._readers.setdefault(array.number, {})[group.position] = group
+            self._readers.setdefault(array.number, {})[group.position] = group
 
     # ---- what comes to memory -----------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class _QuickForm:
 
     __slots__ = (
         "cases", "default_types", "defaults", "definition", "inputs", "kernel", "option_names", "output",
-        "output_attr", "used_names",
+        "output_attr", "takes_list", "used_names",
     )  # fmt: skip
 
     def __init__(self, definition: OpDef) -> None:
@@ -90,6 +90,7 @@ class _QuickForm:
         if any(argument.is_ref or argument.type_list_attr is not None for argument in self.inputs):
             fits = False
         self.kernel = definition.reference if fits else None
+        self.takes_list = any(argument.is_list for argument in self.inputs)
         self.defaults = {name: attribute.default for name, attribute in signature.attributes.items()}
         self.default_types = {name: value for name, value in self.defaults.items() if isinstance(value, DType)}
         self.option_names = definition.kernel_attributes
@@ -202,7 +203,10 @@ def run_quickly(
         result = as_declared(result, dtype)
     output = EagerTensor(result, dtype, errors.user_site(sys._getframe(2)))
     if state.listener is not None:
-        state.listener.keep(definition, operands, attrs, output)
+        if form.takes_list:
+            _tell(form, operands, case, attrs, [output], state)
+        else:
+            state.listener.keep(definition, operands, attrs, output)
     return output
 
 
@@ -219,17 +223,28 @@ def _several(
     arguments = definition.signature.outputs
     if not arguments:
         return None
-    known = {**form.defaults, **case.types, **(attrs or {})}
-    wanted = opdef.argument_dtypes(arguments, known)
+    wanted = opdef.argument_dtypes(arguments, {**form.defaults, **case.types, **(attrs or {})})
     site = errors.user_site()
     outputs = [EagerTensor(as_declared(array, dtype), dtype, site) for array, dtype in zip(result, wanted, strict=True)]
     if state.listener is not None:
-        tensors = tuple(tensor for part in operands for tensor in (part if type(part) is list else (part,)))
-        if state.listener.wants(tensors):
-            operation = Operation(definition, tensors, known)
-            operation.outputs, operation.site = outputs, site
-            state.listener.record(operation)
+        _tell(form, operands, case, attrs, outputs, state)
     return as_result(definition, outputs, None)
+
+
+def _tell(
+    form: _QuickForm,
+    operands: Sequence[Any],
+    case: _Case,
+    attrs: dict[str, Any] | None,
+    outputs: list[EagerTensor],
+    state: context.ThreadState,
+) -> None:
+    """Tells the listener of an op that takes a list or has several outputs: by its Operation."""
+    inputs = tuple(tensor for part in operands for tensor in (part if type(part) is list else (part,)))
+    if state.listener.wants(inputs):
+        operation = Operation(form.definition, inputs, {**form.defaults, **case.types, **(attrs or {})})
+        operation.outputs, operation.site = outputs, outputs[0]._site
+        state.listener.record(operation)
 
 
 def _concrete(form: _QuickForm, place: int, value: Any, key: Sequence[Any]) -> Any:

@@ -13,20 +13,22 @@ _KINDS = {"Sum": "sum", "Prod": "product", "Max": "max", "Min": "min", "All": "a
 @lowering(*_KINDS)
 def reduction(call: Call, x: Array, axes: Array) -> Array:
     keep = bool(call.attrs["keep_dims"])
-    call.require(x.size > 0, "nothing to reduce")
     return call.program.reduce(x, call.axes(axes, x.rank), _KINDS[call.operation.type], keep)
 
 
 @lowering("Mean")
 def mean(call: Call, x: Array, axes: Array) -> Array:
-    call.require(x.size > 0 and x.dtype.is_floating, "no mean")
+    call.require(x.dtype.is_floating, "no mean")
     return mean_of(call.program, x, call.axes(axes, x.rank), bool(call.attrs["keep_dims"]))
 
 
 def mean_of(program: Arrays, x: Array, axes: list[int], keep: bool) -> Array:
     total = program.reduce(x, axes, "sum", keep)
-    count = x.size // max(1, total.size)
-    return program.elementwise("mul", x.dtype, total, program.constant(1.0 / count, x.dtype))
+    count = 1
+    for axis in {axis % x.rank for axis in axes}:
+        count *= x.shape[axis]
+    factor = 1.0 / count if count else float("nan")
+    return program.elementwise("mul", x.dtype, total, program.constant(factor, x.dtype))
 
 
 @lowering("ArgMax", "ArgMin")

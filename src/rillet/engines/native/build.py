@@ -62,6 +62,7 @@ class _Builder:
         self.slots: dict[int, int] = {}
         self.taken_over: dict[int, Array] = {}
         self.same_memory: dict[int, list[Array]] = {}
+        self.copied_first: dict[int, list[tuple[Array, Array]]] = {}
 
     def _apart(self, array: Array) -> Array:
         """A copy of the old value of a variable that will change."""
@@ -70,12 +71,13 @@ class _Builder:
     # ---- kernels ------------------------------------------------------------------------------------------------
 
     def build(self) -> Plan:
+        self._take_over()
         waves = self._waves()
         written: list[list[Kernel]] = []
         self.made_in: dict[int, int] = {}
         self.replacing: dict[int, Array] = {}
         for wave in waves:
-            kernels = [write(group, self.target) for group in wave if self._runs(group)]
+            kernels = [self._write(group) for group in wave if self._runs(group)]
             written.append(kernels)
             combining = [self._combining(kernel, partial) for kernel in kernels for partial in kernel.partials]
             if combining:
@@ -84,6 +86,16 @@ class _Builder:
         self.kernels = [kernel for wave in self.waves for kernel in wave]
         codes = compile_kernels([kernel.text for kernel in self.kernels])
         return self._program(codes)
+
+    def _write(self, group: Group) -> Kernel:
+        kernel = write(group, self.target)
+        pairs = [(output, over_written(output)) for output in group.members]
+        self.copied_first[id(kernel)] = [
+            (output, source)
+            for output, source in pairs
+            if source is not None and output.number not in self.taken_over
+        ]
+        return kernel
 
     def _runs(self, group: Group) -> bool:
         return any(array.size for array in group.stores)
@@ -105,6 +117,7 @@ class _Builder:
         made: set[int] = set()
         read: set[int] = set()
         late = {array.number for _, array in self.updates}
+        late |= {line[0].number for line in self.same_memory.values()}
         for group in self.schedule.groups:
             needs = {array.number for array in operands_of(group)}
             makes = {array.number for array in group.members}
@@ -167,7 +180,6 @@ class _Builder:
         where = {number: wave for wave, kernels in enumerate(self.waves) for number in self._touched(kernels)}
         constants: list[programs.Constant] = []
         self.constant_number: dict[int, int] = {}
-        self._take_over()
         variables = self._variables()
         placed = set(self.placed)
         outputs = self._outputs(constants, placed)
@@ -184,7 +196,10 @@ class _Builder:
         if any(array is ERROR for kernel in self.kernels for array in kernel.operands):
             fixed.add(self._slot(ERROR))
         arena = _Arena()
+        self.one: int | None = None
         steps = self._steps(codes, arena, fixed, where)
+        if self.one is not None:
+            constants.append(programs.Constant(self.one, np.ones((), np.int64)))
         inputs = [
             programs.Input(self._slot(array), np.dtype(array.dtype.numpy_dtype), array.shape) for array in self.inputs
         ]
@@ -312,16 +327,21 @@ class _Builder:
         first: dict[int, int] = {}
         for wave, kernels in enumerate(self.waves):
             for kernel in kernels:
-                for output, source in self._beginnings(kernel):
+                for output, source in self.copied_first.get(id(kernel), ()):
                     steps.append(programs.Copy(self._slot(output), self._slot(source), output.bytes))
+            begins = len(steps)
             for position, kernel in enumerate(kernels):
                 operands = [self._slot(array) for array in kernel.operands]
-                for array, slot in zip(kernel.operands, operands, strict=True):
+                for array, slot in zip(kernel.operands, tuple(operands), strict=True):
                     if slot not in fixed:
                         real = self.replacing.get(array.number, array)
                         first.setdefault(slot, wave)
                         size = array.size * max(1, np.dtype(array.dtype.numpy_dtype).itemsize)
                         arena.need(slot, size, first[slot], where[real.number])
+                for place, array in enumerate(kernel.operands):
+                    if kernel.base(array):
+                        operands[place], address = self._shifted(operands[place], array, kernel.base(array))
+                        steps.insert(begins, address)
                 if kernel.scratch:
                     slot = self._extra_late()
                     operands.append(slot)
@@ -338,17 +358,13 @@ class _Builder:
                 steps.append(programs.Copy(destination, self._slot(array), size))
         return steps
 
-    def _beginnings(self, kernel: Kernel) -> list[tuple[Array, Array]]:
-        """The kernel's outputs that start as copies of inputs, with these."""
-        pairs = [(array, over_written(array)) for array in kernel.operands if isinstance(array, Output)]
-        return [
-            (output, source)
-            for output, source in pairs
-            if source is not None
-            and output.number not in self.taken_over
-            and any(source is other for other in kernel.operands)
-            and self.schedule.group_of[output.number].name == kernel.name
-        ]
+    def _shifted(self, slot: int, array: Array, base: int) -> tuple[int, programs.Address]:
+        """A slot for the address of an element in the midst of an array, and the step that computes it."""
+        if self.one is None:
+            self.one = self._extra()
+        shifted = self._extra()
+        stride = base * np.dtype(array.dtype.numpy_dtype).itemsize
+        return shifted, programs.Address(shifted, slot, self.one, True, stride, 2)
 
     def _extra_late(self) -> int:
         return self._extra()

@@ -18,7 +18,7 @@ from rillet import config
 from rillet.compiler.arrays import Arrays, Source
 from rillet.compiler.lower import Failed, Lowering, NotInitialized, can_lower, supported
 from rillet.compiler.rules import NeedsValue
-from rillet.core.execution import ExecutionContext, VariableState
+from rillet.core.execution import ExecutionContext, VariableState, holds_variable
 from rillet.core.function import Function
 from rillet.core.graph import Operation
 from rillet.engines.native.build import Plan, build
@@ -166,7 +166,8 @@ class NativeExecutable:
         self.function = function
         self.context = context
         self.denied = denied
-        real = [operation for operation in function.operations if not _is_free(operation)]
+        self._free = self._repeatable()
+        real = [operation for operation in function.operations if id(operation) not in self._free]
         native = [self._is_native(operation) for operation in real]
         self._segments: list[tuple[list[int], list[int]]] = []
         self._bodies: list[Any] = []
@@ -179,6 +180,27 @@ class NativeExecutable:
         else:
             self._bodies = [ReferenceExecutable(function, context)]
             self._run = self._bodies[0]
+
+    def _repeatable(self) -> set[int]:
+        """Operations that can be repeated wherever their results are wanted: constants, what is made of constants, and
+        handles of variables."""
+        given = {id(tensor) for tensor in self.function.inputs}
+        free: set[int] = set()
+        for operation in self.function.operations:
+            if operation.control_inputs or any(id(tensor) in given for tensor in operation.outputs):
+                continue
+            if not operation.inputs:
+                repeatable = operation.definition.fold is not None or operation.type in ("VarHandleOp", "VariableV2")
+            else:
+                repeatable = (
+                    not operation.definition.is_stateful
+                    and all(id(tensor) not in given and id(tensor.op) in free for tensor in operation.inputs)
+                    and not any(holds_variable(tensor) or tensor.op.type == "VarHandleOp" for tensor in operation.inputs)
+                    and self._is_native(operation)
+                )
+            if repeatable:
+                free.add(id(operation))
+        return free
 
     def _is_native(self, operation: Operation) -> bool:
         return id(operation) not in self.denied and can_lower(operation)
@@ -207,7 +229,7 @@ class NativeExecutable:
         number: dict[int, int] = {}
         last_effect = 0
         for operation in self.function.operations:
-            if _is_free(operation):
+            if id(operation) in self._free:
                 continue
             waits = [tensor.op for tensor in operation.inputs if id(tensor) not in given]
             waits += operation.control_inputs
@@ -220,42 +242,59 @@ class NativeExecutable:
         self._compose(number, given)
 
     def _compose(self, number: dict[int, int], given: set[int]) -> None:
-        groups: dict[int, list[Operation]] = {}
+        groups: dict[int, dict[int, Operation]] = {}
         users: dict[int, int] = {id(tensor): sys.maxsize for tensor in self.function.outputs}
         for operation in self.function.operations:
             place = number.get(id(operation))
             if place is None:
                 continue
-            members = groups.setdefault(place, [])
-            for tensor in operation.inputs:
-                users[id(tensor)] = max(users.get(id(tensor), -1), place)
-                free = tensor.op
-                if id(free) not in number and id(tensor) not in given and free not in members:
-                    members.append(free)
-            members.append(operation)
-        last = [tensor.op for tensor in self.function.outputs if id(tensor) not in given and id(tensor.op) not in number]
-        if last:
-            groups.setdefault(max(groups) + 1 - max(groups) % 2, [])[:0] = list(dict.fromkeys(last))
+            members = groups.setdefault(place, {})
+            self._add_free(members, operation, number, given, users)
+            members[id(operation)] = operation
+        for tensor in self.function.outputs:
+            if id(tensor) not in given and id(tensor.op) not in number:
+                last = groups.setdefault(max(groups) + max(groups) % 2, {})
+                self._add_free(last, tensor.op, number, given, users)
+                last[id(tensor.op)] = tensor.op
         self._slots: dict[int, int] = {}
         self._inputs = [self._slot(tensor) for tensor in self.function.inputs]
         wanted = {id(tensor) for tensor in self.function.outputs}
         for place in sorted(groups):
-            inside = {id(tensor) for operation in groups[place] for tensor in operation.outputs} - given
-            inputs = {id(t): t for op in groups[place] for t in op.inputs if id(t) not in inside}
+            members = groups[place]
+            inside = {id(tensor) for operation in members.values() for tensor in operation.outputs} - given
+            inputs = {id(t): t for op in members.values() for t in op.inputs if id(t) not in inside}
             outputs = [
                 tensor
-                for operation in groups[place]
+                for operation in members.values()
                 for tensor in operation.outputs
                 if id(tensor) not in given
                 and (users.get(id(tensor), -1) > place if id(operation) in number else id(tensor) in wanted)
             ]
             function = Function(
-                f"{self.function.name}/{place}", list(inputs.values()), outputs, groups[place], self.function.graph
+                f"{self.function.name}/{place}", list(inputs.values()), outputs, list(members.values()), self.function.graph
             )
             kind = Segment if place % 2 == 0 else ReferenceExecutable
             self._bodies.append(kind(function, self.context))
             self._segments.append(([self._slot(t) for t in inputs.values()], [self._slot(t) for t in outputs]))
         self._outputs = [self._slot(tensor) for tensor in self.function.outputs]
+
+    def _add_free(
+        self,
+        members: dict[int, Operation],
+        operation: Operation,
+        number: dict[int, int],
+        given: set[int],
+        users: dict[int, int],
+    ) -> None:
+        """Puts the repeatable operations that `operation` reads among the members, and notes what else it reads."""
+        place = number.get(id(operation))
+        for tensor in operation.inputs:
+            if place is not None:
+                users[id(tensor)] = max(users.get(id(tensor), -1), place)
+            source = tensor.op
+            if id(source) not in number and id(tensor) not in given and id(source) not in members:
+                self._add_free(members, source, number, given, users)
+                members[id(source)] = source
 
     def _slot(self, tensor: Any) -> int:
         return self._slots.setdefault(id(tensor), len(self._slots))
@@ -274,13 +313,6 @@ class NativeExecutable:
             for slot, value in zip(outputs, results, strict=True):
                 values[slot] = value
         return [values[slot] for slot in self._outputs]
-
-
-def _is_free(operation: Operation) -> bool:
-    """Whether the operation can be repeated wherever its result is wanted."""
-    if operation.inputs or operation.control_inputs:
-        return False
-    return operation.definition.fold is not None or operation.type in ("VarHandleOp", "VariableV2")
 
 
 def _passes(tensor: Any) -> bool:

@@ -59,9 +59,17 @@ class Expressions:
     operands: the arrays in memory that were read or written, in the order of the kernel's operands.
     """
 
-    def __init__(self, builder: Builder, target: Target, operands: list[Array] | None = None) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        target: Target,
+        operands: list[Array] | None = None,
+        bases: dict[int, int] | None = None,
+    ) -> None:
+        """bases: the element of an array (by its number) that its operand points to, where that is not the first."""
         self.builder = builder
         self.target = target
+        self.bases: dict[int, int] = bases or {}
         self.operands: list[Array] = [] if operands is None else operands
         self._pointers: dict[int, Value] = {}
         self._variables: dict[Variable, tuple[int, Value]] = {}
@@ -69,7 +77,7 @@ class Expressions:
         self.lanes = 1
         self.levels = [Level(builder.subregion())]
         self.replaced: dict[int, Callable[[Scalar], Scalar | Value | None]] = {}
-        self._error: Value | None = None
+        self._aside: Value | None = None
 
     # ---- loops and operands -------------------------------------------------------------------------------------
 
@@ -266,6 +274,7 @@ class Expressions:
 
     def _load(self, node: Scalar) -> Value:
         array, flat, guard = node.data
+        flat = flat - self.bases.get(array.number, 0)
         element = storage_type(array.dtype)
         b = self.builder
         pointer = self.pointer(array)
@@ -359,10 +368,16 @@ class Expressions:
         b = self.builder
         bad = b.compare("uge", value, b.constant(value.type, limit))
         anywhere = self._any(bad) if lanes_of(value.type) > 1 else bad
-        place = self.pointer(ERROR)
-        flag = b.binary("or", b.load(place, "i32"), b.convert("zext", anywhere, "i32"))
-        b.store(flag, place)
+        self.fail(anywhere)
         return b.select(bad, b.constant(value.type, 0), value)
+
+    def fail(self, condition: Value) -> None:
+        """Sets the program's error where the condition (i1) holds. Elsewhere the flag is not touched: all tasks share it."""
+        b = self.builder
+        if self._aside is None:
+            self._aside = b.alloca("i32")
+        place = b.value("ptr", f"select {condition}, ptr {self.pointer(ERROR).text}, ptr {self._aside.text}")
+        b.store(Value("1", "i32"), place)
 
 
 def _atom_variables(atom: Atom) -> frozenset[Variable]:

@@ -17,7 +17,8 @@ _ALIGNMENT = 64
 
 
 class ProgramFailure(RuntimeError):
-    """A run stopped at `step`. code: what the kernel stored as its error, for Failure.KERNEL."""
+    """A run stopped at `step`. code: what the kernel stored as its error, for Failure.KERNEL; -1 if there was no memory for
+    its scratch."""
 
     def __init__(self, failure: Failure, step: int, code: int) -> None:
         super().__init__(f"the program failed at step {step}: {failure.name.lower()} {code}")
@@ -50,7 +51,7 @@ class Frame:
     def failure(self) -> ProgramFailure:
         """Why the run stopped."""
         status = int(self.block[FRAME.place("status")])
-        code = int(self.block[FRAME.place("error")])
+        code = int(self.block[FRAME.place("error") :].view(np.int32)[0])
         return ProgramFailure(Failure(status & 255), status >> 8, code)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rillet.compiler.arrays import Array, Source
 from rillet.compiler.index import Variable
+from rillet.compiler.scalar import Scalar, loads
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.engines.native.expressions import extremum
@@ -37,6 +38,28 @@ class Kernel:
     work: int
     partials: list[Partial] = field(default_factory=list)
     scratch: int = 0
+    bases: dict[int, int] = field(default_factory=dict)
+
+    def base(self, array: Array) -> int:
+        """The number of the element that the operand points to. Kernels that differ in it alone are one kernel."""
+        return self.bases.get(array.number, 0)
+
+
+def bases_of(expressions: Iterable[Scalar], inside: Collection[int] = ()) -> dict[int, int]:
+    """The first element that the expressions read of each array, where that is not the first of all; by number.
+
+    inside: the numbers of arrays that the kernel itself computes.
+    """
+    least: dict[int, int] = {}
+
+    def visit(load: Scalar) -> None:
+        array, flat, _ = load.data
+        least[array.number] = min(flat.constant, least.get(array.number, flat.constant))
+
+    seen: set[int] = set()
+    for expression in expressions:
+        loads(expression, visit, seen)
+    return {number: base for number, base in least.items() if base > 0 and number not in inside}
 
 
 def begin_kernel() -> Builder:
@@ -46,21 +69,6 @@ def begin_kernel() -> Builder:
 def accumulator_dtype(dtype: DType) -> DType:
     """What sums of 16-bit floats are collected in."""
     return dtypes.float32 if dtype in (dtypes.float16, dtypes.bfloat16) else dtype
-
-
-def neutral(kind: str, dtype: DType) -> float | int | bool:
-    """What changes nothing when it is combined."""
-    if kind == "sum":
-        return 0
-    if kind == "product":
-        return 1
-    if kind in ("all", "any"):
-        return kind == "all"
-    if dtype.is_floating:
-        return float("-inf") if kind in ("max", "argmax") else float("inf")
-    if dtype.is_bool:
-        return kind not in ("max", "argmax")
-    return int(dtype.min) if kind in ("max", "argmax") else int(dtype.max)
 
 
 def combine(b: Builder, kind: str, total: Value, value: Value, dtype: DType) -> Value:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from rillet.engines.native.llvm import Builder, Value, lanes_of, vector
+from rillet.engines.native.contraction_operands import Axis
+from rillet.engines.native.llvm import Builder, Value, lanes_of, size_of, vector
 from rillet.engines.native.storage import widen
 from rillet.engines.native.target import Target
 
@@ -40,28 +42,6 @@ class Tile:
         return sum(self.computed)
 
 
-@dataclass(frozen=True)
-class Axis:
-    """A loop: how often it runs and how far each operand moves in it."""
-
-    extent: int
-    strides: tuple[int, ...]
-
-
-def coalesce(axes: Sequence[Axis]) -> list[Axis]:
-    """The same loops, with neighbours that move every operand evenly made one, and those that run once left out."""
-    result: list[Axis] = []
-    for axis in axes:
-        if axis.extent == 1:
-            continue
-        outer = result[-1] if result else None
-        if outer and all(wide == axis.extent * stride for wide, stride in zip(outer.strides, axis.strides)):
-            result[-1] = Axis(outer.extent * axis.extent, axis.strides)
-        else:
-            result.append(axis)
-    return result
-
-
 Body = Callable[[tuple[Value, ...], Sequence[Value]], Sequence[Value]]
 
 
@@ -71,29 +51,24 @@ def nested_loops(
     """Loops inside loops; `body(indices, carried)` returns what is carried on."""
     if not extents:
         return body(indices, carried)
-    with b.loop(b.i64(0), extents[0], carried=carried, hint=rolled(b)) as loop:
+    with b.loop(b.i64(0), extents[0], carried=carried) as loop:
         loop.carry(*nested_loops(b, extents[1:], body, loop.carried, (*indices, loop.index)))
     return loop.results
 
 
-def rolled(b: Builder) -> str:
-    """The mark of a loop that LLVM must not unroll: what is worth unrolling is written so."""
-    b.module.metadata('!90 = distinct !{!90, !{!"llvm.loop.unroll.disable"}}')
-    return "!llvm.loop !90"
-
-
 def dot(b: Builder, indices: Sequence[Value], strides: Sequence[int]) -> Value:
-    """sum(index * stride), without the terms that are nothing."""
-    total = b.i64(0)
+    """sum(index * stride), as few instructions as it takes."""
+    total: Value | None = None
+    constant = 0
     for index, stride in zip(indices, strides, strict=True):
-        if stride == 0 or index.text == "0":
-            continue
-        if index.text.isdigit():
-            term = b.i64(int(index.text) * stride)
-        else:
+        if index.text.lstrip("-").isdigit():
+            constant += int(index.text) * stride
+        elif stride:
             term = index if stride == 1 else b.binary("mul nsw", index, b.i64(stride))
-        total = term if total.text == "0" else b.binary("add nsw", total, term)
-    return total
+            total = term if total is None else b.binary("add nsw", total, term)
+    if total is None:
+        return b.i64(constant)
+    return b.binary("add nsw", total, b.i64(constant)) if constant else total
 
 
 @dataclass(frozen=True)
@@ -166,6 +141,63 @@ def accumulate(
     sums = nested_loops(b, extents, body, zeros)
     count = len(tile.computed)
     return [list(sums[row * count : (row + 1) * count]) for row in range(tile.rows)]
+
+
+def accumulate_along(
+    b: Builder,
+    target: Target,
+    tile: Tile,
+    element: str,
+    places: tuple[Value, Value],
+    elements: tuple[str, str],
+    strides: tuple[int, int],
+    loops: Sequence[Axis],
+) -> list[list[Value]]:
+    """The same sums where k lies along the vectors of both operands: the lanes are added up at the end.
+
+    places, elements, strides: of a and of b: where they begin, what lies there, and how far rows (columns) are apart.
+    """
+    lanes = target.lanes(size_of(element))
+    inner = loops[-1].extent
+    whole = inner - inner % lanes
+    counts = (tile.rows, tile.columns)
+
+    def step(indices: Sequence[Value], k: Value, width: int, sums: Sequence[Value]) -> list[Value]:
+        sides = []
+        for side in range(2):
+            offset = dot(b, [*indices, k], [axis.strides[side] for axis in loops])
+            start = b.offset(places[side], offset, elements[side])
+            lines = [b.offset(start, b.i64(line * strides[side]), elements[side]) for line in range(counts[side])]
+            read = [widen(b, target, b.load(line, vector(elements[side], width)), element) for line in lines]
+            sides.append([filled(b, x, lanes) for x in read])
+        pairs = itertools.product(range(tile.rows), range(tile.columns))
+        return [b.fmuladd(sides[0][i], sides[1][j], total) for (i, j), total in zip(pairs, sums)]
+
+    def body(indices: tuple[Value, ...], sums: Sequence[Value]) -> Sequence[Value]:
+        if whole:
+            with b.loop(b.i64(0), b.i64(whole), lanes, carried=sums) as loop:
+                loop.carry(*step(indices, loop.index, lanes, loop.carried))
+            sums = loop.results
+        return step(indices, b.i64(whole), inner - whole, sums) if whole < inner else sums
+
+    zeros = [b.constant(vector(element, lanes), 0)] * (tile.rows * tile.columns)
+    sums = nested_loops(b, [b.i64(axis.extent) for axis in loops[:-1]], body, zeros)
+    totals = [sum_of_lanes(b, x) for x in sums]
+    return [
+        [b.gather_lanes(totals[row * tile.columns : (row + 1) * tile.columns])] for row in range(tile.rows)
+    ]
+
+
+def sum_of_lanes(b: Builder, x: Value) -> Value:
+    """The sum of all lanes, halves added to halves."""
+    lanes = lanes_of(x.type)
+    while lanes > 1:
+        lanes //= 2
+        low, high = b.shuffle(x, x, range(lanes)), b.shuffle(x, x, range(lanes, 2 * lanes))
+        if lanes == 1:
+            low, high = b.extract(x, 0), b.extract(x, 1)
+        x = b.fadd(low, high)
+    return x
 
 
 def prefetch(b: Builder, pointer: Value) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rillet.compiler.arrays import size_of
+from rillet.compiler.arrays import neutral, size_of
 from rillet.compiler.index import Variable, flatten, linear
 from rillet.compiler.schedule import MiddleGroup
 from rillet.engines.native.expressions import Expressions, compute_type
-from rillet.engines.native.kernel import Kernel, accumulator_dtype, across_lanes, begin_kernel, combine, neutral, unravelled, widened_with
+from rillet.engines.native.kernel import bases_of, Kernel, accumulator_dtype, across_lanes, begin_kernel, combine, unravelled, widened_with
 from rillet.engines.native.llvm import Value, vector
 from rillet.engines.native.target import Target
 
@@ -34,7 +34,7 @@ class _MiddleWriter:
         self.reduced = [variables[axis] for axis in reduced if axis != last and variables[axis].extent > 1]
         self.place = flatten([linear(variables[axis]) for axis in kept], self.array.shape)
         self.b = begin_kernel()
-        self.x = Expressions(self.b, target)
+        self.x = Expressions(self.b, target, bases=bases_of([self.expression]))
         self.dtype = accumulator_dtype(self.array.dtype)
         base = target.lanes(max(4, self.array.dtype.size))
         extent = self.lane.extent
@@ -58,7 +58,7 @@ class _MiddleWriter:
             else:
                 self._result()
         b.ret()
-        return Kernel("middle", str(b.module), self.x.operands, tasks, self.work)
+        return Kernel("middle", str(b.module), self.x.operands, tasks, self.work, bases=self.x.bases)
 
     def _slot(self, lanes: int) -> tuple[Value, str]:
         b = self.b

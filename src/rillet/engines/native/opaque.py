@@ -3,19 +3,32 @@
 A lowering rule gives an `Opaque` a function that writes the kernel's body:
 
     def emit(w: Writer) -> None:
-        with w.b.loop(w.begin, w.end) as loop: ...
+        with w.tasks(task):
+            with w.loop(row) as number:
+                w.across(column, body)
 
 for the tasks from w.begin to w.end. `w.inputs[i]` and `w.outputs[j]` are addresses (ptr Values), in the order of the
-Opaque's inputs and outputs.
+Opaque's inputs and outputs. An output that is made `in_place` of an input begins with that input's values. Streamed inputs
+have no address: `w.value(input.at(...))` gives their elements, for loop variables whose loops are open.
 """
 
 from __future__ import annotations
 
-from rillet.compiler.arrays import Opaque
-from rillet.engines.native.expressions import ERROR, Expressions
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from rillet.compiler.arrays import Array, Opaque
+from rillet.compiler.index import Linear, Variable, linear
+from rillet.compiler.scalar import Scalar
+from rillet.core.dtypes import DType
+from rillet.engines.native import expressions as ir
+from rillet.engines.native import storage
+from rillet.engines.native.expressions import Expressions, compute_type, storage_type
 from rillet.engines.native.kernel import Kernel, begin_kernel
-from rillet.engines.native.llvm import Builder, Value
+from rillet.engines.native.llvm import Builder, Loop, Value, lanes_of, vector
 from rillet.engines.native.target import Target
+
+Place = Value | int
 
 
 class Writer:
@@ -25,15 +38,102 @@ class Writer:
         self.b = b
         self.expressions = expressions
         self.target = target
-        self.inputs = [expressions.pointer(array) for array in opaque.inputs]
-        self.outputs = [expressions.pointer(array) for array in opaque.outputs]
+        self.opaque = opaque
         self.begin, self.end = b.parameters["begin"], b.parameters["end"]
+
+    @property
+    def inputs(self) -> list[Value]:
+        return [self.expressions.pointer(array) for array in self.opaque.inputs]
+
+    @property
+    def outputs(self) -> list[Value]:
+        return [self.expressions.pointer(array) for array in self.opaque.outputs]
+
+    # ---- loops --------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def tasks(self, variable: Variable | None = None) -> Iterator[Value]:
+        """Loops over the tasks that the kernel is called for; `variable`, if given, is the task's number."""
+        with self.b.loop(self.begin, self.end) as loop:
+            with self.expressions.inside([] if variable is None else [(variable, loop.index)]):
+                yield loop.index
+
+    @contextlib.contextmanager
+    def loop(
+        self, variable: Variable, stop: Value | None = None, carried: Sequence[Value] = (), start: Value | None = None
+    ) -> Iterator[Loop]:
+        """Loops over the values of `variable`, one after the other; up to `stop` (i64) where that is given."""
+        b = self.b
+        last = b.i64(variable.extent) if stop is None else stop
+        with b.loop(b.i64(0) if start is None else start, last, carried=carried) as loop:
+            with self.expressions.inside([(variable, loop.index)]):
+                yield loop
+
+    def across(self, variable: Variable, body: Callable[[Value, int], None], lanes: int | None = None) -> None:
+        """Calls body(first, lanes) to write what is done for `lanes` neighbouring values of `variable` from `first` on:
+        once for whole vectors, once for the rest of them."""
+        b, extent = self.b, variable.extent
+        lanes = self.target.lanes(4) if lanes is None else lanes
+        lanes = extent if extent < 2 * lanes else lanes
+        whole = extent - extent % lanes
+        for start, stop, width in ((0, whole, lanes), (whole, extent, extent - whole)):
+            if stop > start:
+                with b.loop(b.i64(start), b.i64(stop), width) as loop:
+                    with self.expressions.inside([(variable, loop.index)], variable, width):
+                        body(loop.index, width)
+
+    # ---- values -------------------------------------------------------------------------------------------------
+
+    def value(self, scalar: Scalar) -> Value:
+        """An expression where the loops stand: computed once, however often it is asked for."""
+        return self.expressions.value(scalar)
+
+    def index(self, form: Linear | Variable) -> Value:
+        """An index form, without the variable that lanes run over, as an i64."""
+        return self.expressions.form(linear(form), "i64")
+
+    def number(self, value: float | int | bool, dtype: DType, lanes: int = 1) -> Value:
+        return self.b.constant(vector(compute_type(dtype), lanes), value)
+
+    def apply(self, operation: str, dtype: DType, *values: Value, of: DType | None = None) -> Value:
+        """An operation of scalar.py on values (of dtype `of`, if that is not the result's)."""
+        b = self.b
+        lanes = max(lanes_of(value.type) for value in values)
+        node = Scalar(operation, dtype, tuple(Scalar("given", of or dtype, (), None) for _ in values), None)
+        wide = [b.splat(value, lanes) for value in values]
+        return ir.operation(b, self.target, node, wide, vector(compute_type(dtype), lanes))
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def load(self, array: Array, place: Value, lanes: int = 1) -> Value:
+        """What is in memory now: `lanes` elements from number `place` (i64) on."""
+        b, element = self.b, storage_type(array.dtype)
+        found = b.load(b.offset(self.expressions.pointer(array), place, element), vector(element, lanes))
+        if array.dtype.is_bool:
+            return b.compare("ne", found, b.constant(found.type, 0))
+        return storage.widen(b, self.target, found, compute_type(array.dtype))
+
+    def store(self, value: Value, array: Array, place: Value) -> None:
+        b = self.b
+        kept = self.expressions.stored(value, array.dtype)
+        b.store(kept, b.offset(self.expressions.pointer(array), place, storage_type(array.dtype)))
+
+    # ---- errors -------------------------------------------------------------------------------------------------
 
     def fail(self, condition: Value) -> None:
         """Sets the program's error where the condition (i1) holds."""
+        self.expressions.fail(condition)
+
+    def refuse(self, condition: Value) -> None:
+        """Ends the kernel here, with the program's error set, where the condition (i1) holds. (Not inside of loops.)"""
         b = self.b
-        place = self.expressions.pointer(ERROR)
-        b.store(b.binary("or", b.load(place, "i32"), b.convert("zext", condition, "i32")), place)
+        self.fail(condition)
+        stop, go_on = b.label(), b.label()
+        b.branch(condition, stop, go_on)
+        b.start(stop)
+        b.ret()
+        b.start(go_on)
+        self.expressions.fresh()
 
 
 def write_opaque(opaque: Opaque, target: Target) -> Kernel:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rillet.engines.native.contraction_operands import Axis
 from rillet.engines.native.llvm import Builder, Value
-from rillet.engines.native.microkernel import Axis, dot, filled, nested_loops, rolled, transpose
+from rillet.engines.native.microkernel import dot, filled, nested_loops, transpose
 
 # fetch(place, k, lanes): `lanes` elements from number `place` (i64) of those side by side, at offset `k` (i64).
 Fetch = Callable[[Value, Value, int], Value]
@@ -67,15 +68,15 @@ def pack_along(
         start = b.i64(0)
         if lanes > 1:
             start = b.sub(last, b.binary("urem", last, b.i64(lanes)))
-            with b.loop(b.i64(0), start, lanes, hint=rolled(b)) as loop:
+            with b.loop(b.i64(0), start, lanes) as loop:
                 rows = [fetch(place, b.add(source, loop.index), lanes) for place in places]
                 here = b.offset(target, b.mul(loop.index, b.i64(step)), element)
                 for number, column in enumerate(transpose(b, rows, lanes)):
                     b.store(column, b.offset(here, b.i64(number * step), element))
-        with b.loop(start, last, hint=rolled(b)) as loop:
+        with b.loop(start, last) as loop:
             here = b.offset(target, b.mul(loop.index, b.i64(step)), element)
             k = b.add(source, b.mul(loop.index, b.i64(inner.strides[0])))
-            with b.loop(b.i64(0), b.i64(width), hint=rolled(b)) as across:
+            with b.loop(b.i64(0), b.i64(width)) as across:
                 x = fetch(b.intrinsic("smin", "i64", across.index, most), k, 1)
                 b.store(x, b.offset(here, across.index, element))
         return []

@@ -28,6 +28,18 @@ def fits(array: object, description: Input | Variable) -> bool:
     )
 
 
+def settle(variable: Variable) -> bool:
+    """Makes the variable's value an array as described, if only its place in memory or its class are different. Returns
+    whether it fits now, or needs no value."""
+    value = variable.state.value
+    if variable.mode == Mode.OUT or fits(value, variable):
+        return True
+    if getattr(value, "dtype", None) != variable.dtype or getattr(value, "shape", None) != tuple(variable.shape):
+        return False
+    variable.state.value = np.array(value, dtype=variable.dtype, order="C", copy=True, subok=False)
+    return True
+
+
 class PortableEntry:
     """A program's `call`, and the callback that looks up its variables again."""
 

@@ -10,7 +10,7 @@ from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import RowsGroup, operand_loads, operand_variables
 from rillet.engines.native.contraction import Strided, contraction
 from rillet.engines.native.expressions import Expressions, storage_type
-from rillet.engines.native.kernel import Kernel, unravelled
+from rillet.engines.native.kernel import Kernel, bases_of, unravelled
 from rillet.engines.native.llvm import Builder, Module, Value
 from rillet.engines.native.target import Target
 
@@ -46,6 +46,7 @@ class _ProductWriter:
         product = self.product
         left, right = operand_loads(product)
         batch, rows, columns, inner = operand_variables(product)
+        self.bases = bases_of([left, right, *self.expressions.values()], self.group.roles)
         a = self._strided(left, batch, rows, inner)
         b = self._strided(right, batch, inner, columns)
         plain = product.number in self.stored and len(self.group.members) == 1
@@ -64,7 +65,7 @@ class _ProductWriter:
         )
         work = product.size * size_of(product.inner) // self.target.lanes(4)
         shape = "x".join(str(size_of(axes)) for axes in (product.batch, product.rows, product.columns, product.inner) if axes)
-        return Kernel(f"product {shape}", str(module), self.operands, info.tasks, work, scratch=info.scratch_bytes)
+        return Kernel(f"product {shape}", str(module), self.operands, info.tasks, work, scratch=info.scratch_bytes, bases=self.bases)
 
     def _wanted(self) -> set[int]:
         wanted: set[int] = set()
@@ -90,7 +91,7 @@ class _ProductWriter:
             rows=_axes(first, flat),
             columns=_axes(second, flat),
             batch=_axes(batch, flat),
-            offset=flat.constant,
+            offset=flat.constant - self.bases.get(array.number, 0),
         )
 
     def _result(self) -> Strided:
@@ -112,7 +113,7 @@ class _ProductWriter:
         """Computes and stores what is made of `lanes` results of row m from column n on."""
         x = self._writers.get(id(b))
         if x is None:
-            x = self._writers[id(b)] = Expressions(b, self.target, self.operands)
+            x = self._writers[id(b)] = Expressions(b, self.target, self.operands, self.bases)
         group, product = self.group, self.product
         variables = group.variables()
         rows = group.rows or 0

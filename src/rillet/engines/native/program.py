@@ -33,7 +33,7 @@ from rillet.engines.native.entry import Mode, Result, Source, array_kind
 from rillet.engines.native.frames import Frame, Frames, ProgramFailure, address_of, aligned_words
 from rillet.engines.native.jit import Code
 from rillet.engines.native.layout import INPUT, OUTPUT, PROGRAM, SHARE, STEP, VARIABLE, Layout
-from rillet.engines.native.portable import PortableEntry
+from rillet.engines.native.portable import PortableEntry, settle
 from rillet.engines.native.runtime import Lock, runtime
 from rillet.engines.native.signature import Constant, Input, Output, Shape, Signature, Variable, signature
 from rillet.engines.native.steps import Address, Branch, Callback, Copy, Halt, Jump, Kernel, Step, Swap
@@ -133,9 +133,11 @@ class Program:
         self._arena_slots = dict(arena_slots)
         self._slot_count = slot_count
         self._callback_count = len(callbacks)
+        self._shared: set[int] = set()  # where shared waves begin
         self.cost = sum(step.cost for step in self._kernels()) if cost is None else cost
         self._check_steps()
-        parts = signature(inputs, variables, constants, outputs)
+        self._parts = parts = signature(inputs, variables, constants, outputs)
+        self._check_slots(parts, error_slot)
         if result is Result.SINGLE and len(parts.outputs) != 1:
             raise ValueError(f"a program with {len(parts.outputs)} outputs cannot return its only one")
         if lock is None and any(variable.mode != Mode.READ for variable in parts.variables):
@@ -214,6 +216,27 @@ class Program:
 
         return calling
 
+    def settle_variables(self) -> bool:
+        """Gives each variable whose value has the right dtype and shape, but is not an array in order (a scalar, a transposed
+        view), an array that is. Returns whether all variables fit now."""
+        settled = [settle(variable) for variable in self._parts.variables]
+        return all(settled)
+
+    def _check_slots(self, parts: Signature, error_slot: int | None) -> None:
+        """What fills a slot must name one that there is."""
+        fresh = [output.source for output in parts.outputs if isinstance(output.source, int)]
+        named = [item.slot for items in (parts.inputs, parts.variables, parts.constants) for item in items]
+        for slot in (*named, *fresh, *self._arena_slots, *(() if error_slot is None else (error_slot,))):
+            if not 0 <= slot < self._slot_count:
+                raise ValueError(f"slot {slot}: there are {self._slot_count} slots")
+        for slot, offset in self._arena_slots.items():
+            if not 0 <= offset <= self.arena_bytes or offset % 8:
+                raise ValueError(f"slot {slot}: no place in an arena of {self.arena_bytes} bytes begins at {offset}")
+        counts = {Source.INPUT: parts.inputs, Source.VARIABLE: parts.variables, Source.CONSTANT: parts.constants}
+        for output in parts.outputs:
+            if isinstance(output.source, tuple) and not 0 <= output.source[1] < len(counts[output.source[0]]):
+                raise ValueError(f"output {output.source}: there is no such {output.source[0].name.lower()}")
+
     def _check_steps(self) -> None:
         for number, step in enumerate(self.steps):
             try:
@@ -278,6 +301,7 @@ class Program:
             divisible = len(members) > 1 or members[0].tasks > 1
             if divisible and sum(member.cost for member in members) > _SHARE_NANOSECONDS:
                 records[first].update(opcode=Opcode.WAVE, e=len(members))
+                self._shared.add(first)
                 longest = max(longest, len(members))
         return longest
 
@@ -325,15 +349,18 @@ class Program:
         return len(self._frames.frames)
 
     def describe(self) -> str:
-        """The program as text: a line a step."""
+        """The program as text: a line a step. "=" stands before a kernel that the threads share, alone or with those after
+        it that "|" stands before."""
         memory = f"arena {self.arena_bytes} bytes, frame {self._frames.bytes_each} bytes"
         head = f"{len(self.steps)} steps, {self._slot_count} slots, {memory}, about {self.cost / 1000:.1f}us"
-        lines = [f"{number:5d}  {self._mark(step)}{step}" for number, step in enumerate(self.steps)]
+        lines = [f"{number:5d}  {self._mark(number)} {step}" for number, step in enumerate(self.steps)]
         return "\n".join([head, *lines])
 
-    @staticmethod
-    def _mark(step: Step) -> str:
-        return "| " if isinstance(step, Kernel) and step.same_wave else ""
+    def _mark(self, number: int) -> str:
+        step = self.steps[number]
+        if not isinstance(step, Kernel):
+            return " "
+        return "=" if number in self._shared else "|" if step.same_wave else "-"
 
 
 class _Raises:

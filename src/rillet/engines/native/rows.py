@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rillet.compiler.arrays import Array, Reduction, Source, size_of
+from rillet.compiler.arrays import Array, Reduction, Source, neutral, size_of
 from rillet.compiler.index import Dynamic, FloorDivision, Linear, Variable, linear
 from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import RowsGroup
@@ -19,10 +19,10 @@ from rillet.engines.native.kernel import (
     Kernel,
     Partial,
     accumulator_dtype,
+    bases_of,
     across_lanes,
     begin_kernel,
     combine,
-    neutral,
     unravelled,
     widened_with,
 )
@@ -127,10 +127,10 @@ class _RowsWriter:
         self.group = group
         self.target = target
         self.b = begin_kernel()
-        self.x = Expressions(self.b, target)
         self.members = list(group.members)
         self.role = {member.number: group.roles[member.number] for member in self.members}
         self.expressions = {member.number: group.expression(member) for member in self.members}
+        self.x = Expressions(self.b, target, bases=bases_of(self.expressions.values(), self.role))
         self.stored = {array.number for array in group.stores}
         self.wanted = self._wanted()
         self.members = [member for member in self.members if member.number in self.wanted]
@@ -236,7 +236,7 @@ class _RowsWriter:
                 self._finish_sums(totals)
         b.ret()
         name = "rows " + " ".join(f"{variable.extent}" for variable in (*self.rows, *self.columns))
-        return Kernel(name, str(b.module), x.operands, tasks, work, self.partials)
+        return Kernel(name, str(b.module), x.operands, tasks, work, self.partials, bases=x.bases)
 
     def _row(self, lanes: int) -> None:
         last = max((self.sweep[member.number] for member in self.members), default=0)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rillet import config
-from rillet.engines.native import jit, target
+from rillet.engines.native import jit
 from rillet.engines.native.driver import emit_driver
 from rillet.engines.native.entry import check_layouts, emit_entry
 from rillet.engines.native.layout import (
@@ -29,19 +29,23 @@ from rillet.engines.native.layout import (
 )
 from rillet.engines.native.llvm import Module, Value
 from rillet.engines.native.pool import emit_pool
+from rillet.engines.native.target import Target, host
 
 _FUNCTIONS = ("call", "execute")
 _METH_FASTCALL = 0x0080
 _VALUE = "value"  # the attribute of a variable that holds its array
 
 
-def module_text() -> str:
-    """The LLVM IR of the runtime. Its one visible function, `kernel`, takes the table of services and gives addresses."""
+def module_text(target: Target) -> str:
+    """The LLVM IR of the runtime, for a target on this system.
+
+    Its one visible function, `kernel`, takes the table of services and gives the addresses of the others.
+    """
     module = Module()
     table = module.variable(SERVICE_TABLE, f"[{len(SERVICES)} x ptr]")
     emit_entry(module)
     emit_driver(module, time.CLOCK_MONOTONIC)
-    emit_pool(module, _pause(), signal.SIG_SETMASK)
+    emit_pool(module, _pause(target), signal.SIG_SETMASK)
     b = Writer(module, "kernel", [("ptr", "services"), ("ptr", "functions")])
     for place in range(len(SERVICES)):
         b.set_item(table, b.i64(place), b.item(b.parameters["services"], b.i64(place)))
@@ -51,9 +55,9 @@ def module_text() -> str:
     return str(module)
 
 
-def _pause() -> str:
+def _pause(target: Target) -> str:
     """The intrinsic that tells the processor that a thread only waits."""
-    machine = target.host().triple.partition("-")[0]
+    machine = target.triple.partition("-")[0]
     return {"x86_64": "llvm.x86.sse2.pause", "aarch64": "llvm.aarch64.hint"}.get(machine, "")
 
 
@@ -98,7 +102,7 @@ class Runtime:
         self.threads = 0
         self.locks: weakref.WeakSet[Lock] = weakref.WeakSet()
         self.library = ctypes.CDLL(None)
-        self._code = _compile(module_text())
+        self._code = _compile(module_text(host()))
         addresses = self._start()
         self._definition = _MethodDefinition(
             b"call", addresses["call"], _METH_FASTCALL, b"Runs the program on its arrays."

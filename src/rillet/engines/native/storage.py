@@ -14,8 +14,12 @@ def widen(b: Builder, target: Target, x: Value, element: str) -> Value:
     """`x` as `element`, which is x's own, or float for bfloat and half, or double for any."""
     if element_of(x.type) == element:
         return x
+    if element_of(x.type) == "bfloat":
+        # Not as an fpext: LLVM would move it behind a select or a rounding, which it then cannot do with bfloats.
+        bits = b.binary("shl", b.convert("zext", _bits(b, x, "i16"), "i32"), b.constant(vector("i32", lanes_of(x.type)), 16))
+        return b.convert("fpext", _bits(b, bits, "float"), element)
     if element_of(x.type) == "half" and not target.has_fma:
-        return b.convert("fpext", _half_to_float(b, x), element)
+        x = _half_to_float(b, x)
     return b.convert("fpext", x, element)
 
 

@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .llvm import Builder, Value, element_of
-from .target import Target
-from .vecmath_error import erf, erfc
-from .vecmath_exp import acosh, asinh, atanh, cosh, exp, expm1, log, log1p, power, sigmoid, sinh, softplus, tanh
-from .vecmath_lanes import Lanes
-from .vecmath_trig import acos, asin, atan, atan2, cos, sin, tan
+from rillet.engines.native.llvm import Builder, Value, element_of
+from rillet.engines.native.target import Target
+from rillet.engines.native.vecmath_error import erf, erfc
+from rillet.engines.native.vecmath_exp import (
+    acosh,
+    asinh,
+    atanh,
+    cosh,
+    exp,
+    expm1,
+    log,
+    log1p,
+    power,
+    sigmoid,
+    sinh,
+    softplus,
+    tanh,
+)
+from rillet.engines.native.vecmath_lanes import Lanes
+from rillet.engines.native.vecmath_trig import acos, asin, atan, atan2, cos, sin, tan
 
 
 def sqrt(x: Lanes) -> Lanes:

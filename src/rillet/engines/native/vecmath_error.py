@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .vecmath_exp import exp, exp_of_sum
-from .vecmath_lanes import Lanes, exact_product, polynomial
-from .vecmath_tables import ERF, ERF_TAIL, ERFC
+from rillet.engines.native.vecmath_exp import exp, exp_of_sum
+from rillet.engines.native.vecmath_lanes import Lanes, exact_product, polynomial
+from rillet.engines.native.vecmath_tables import ERF, ERF_TAIL, ERFC
 
 _CENTRE = 3.078125
 # Beyond these erfc is 0.

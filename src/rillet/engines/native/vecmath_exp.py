@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .vecmath_lanes import Lanes, bits_of, exact_product, odd_polynomial, ordered_sum, polynomial
-from .vecmath_tables import ATANH, ATANH_REST, EXP, EXP2, LN2, LOG, SINH, TANH
+from rillet.engines.native.vecmath_lanes import Lanes, bits_of, exact_product, odd_polynomial, ordered_sum, polynomial
+from rillet.engines.native.vecmath_tables import ATANH, ATANH_REST, EXP, EXP2, LN2, LOG, SINH, TANH
 
 # ---- exponentials -------------------------------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ def _exp_parts(x: Lanes, halvings: int = 0) -> tuple[Lanes, Lanes, Lanes]:
 
 
 def _exp_of_reduced(r: Lanes) -> Lanes:
-    return polynomial(r, (1.0, 1.0, *EXP[r.kind]))
+    return polynomial(r, (1.0, *EXP[r.kind])).fused(r, 1.0)
 
 
 def _expm1_of_reduced(r: Lanes) -> Lanes:
@@ -85,7 +85,8 @@ def sigmoid(x: Lanes) -> Lanes:
     Both are taken 1.5 times: rounding costs least, relatively, where the significand is not just above 1.
     """
     r, a, b = _exp_parts(x)
-    significand, scale = polynomial(r, [1.5 * c for c in (1.0, 1.0, *EXP[x.kind])]), _power_of_two(a)
+    significand = polynomial(r, [1.5 * coefficient for coefficient in (1.0, *EXP[x.kind])]).fused(r, 1.5)
+    scale = _power_of_two(a)
     shift = x.format.mantissa
     one = (bits_of(x.element, 1.5) + (x.format.bias << shift) - (b << shift)).as_float()
     return (significand * scale) / significand.fused(scale, one)
@@ -142,7 +143,7 @@ def _decomposed(bits: Lanes, kind: str, subnormal: Lanes | None = None) -> tuple
     if floats == "float":
         e = shifted.signed_shift(shift).convert("sitofp", "float")
     else:
-        e = ((shifted + bits_of("double", 1.0)) >> shift).small_integer_to("double") - 1023
+        e = ((shifted + (2048 << shift)) >> shift).small_integer_to("double") - 2048
     return e, significand - 1, exponent
 
 
@@ -207,7 +208,7 @@ def asinh(x: Lanes) -> Lanes:
     if x.kind == "float":
         return asinh(x.widened()).narrowed()
     y = x.magnitude()
-    large = y > 2.0**28
+    large = y > 2.0**60
     square = y * y
     total, low = ordered_sum(y, square / ((square + 1).sqrt() + 1))
     return _log1p_of_sum(large.choose(y, total), large.choose(y.constant(0.0), low), large).signed_as(x)
@@ -217,7 +218,7 @@ def acosh(x: Lanes) -> Lanes:
     """log1p(t + q), t = x - 1, q = sqrt(t (x + 1)); log(2 x) for large x."""
     if x.kind == "float":
         return acosh(x.widened()).narrowed()
-    large = x > 2.0**28
+    large = x > 2.0**60
     t = x - 1
     total, low = ordered_sum((t * (x + 1)).sqrt(), t)
     result = _log1p_of_sum(large.choose(x, total), large.choose(x.constant(0.0), low), large)

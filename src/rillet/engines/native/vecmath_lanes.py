@@ -10,8 +10,8 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .llvm import Builder, Value, element_of, is_float, lanes_of, vector
-from .target import Target
+from rillet.engines.native.llvm import Builder, Value, element_of, is_float, lanes_of, vector
+from rillet.engines.native.target import Target
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,19 @@ class Lanes:
 
 
 def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
-    """Sum of coefficients[k] * x**k, by Horner's rule."""
+    """Sum of coefficients[k] * x**k.
+
+    By Horner's rule, the terms after the first as an even and an odd half where they are many: a chain of operations that
+    each wait for the one before costs more than one operation more.
+    """
+    first, *rest = coefficients
+    if len(rest) < 6:
+        return _horner(x, coefficients)
+    square = x * x
+    return polynomial(square, rest[1::2]).fused(x, polynomial(square, rest[0::2])).fused(x, first)
+
+
+def _horner(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     *rest, last = coefficients
     result = x.constant(last)
     for coefficient in reversed(rest):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from .llvm import Builder, Value, vector
-from .vecmath_lanes import Lanes, exact_product, exact_sum, odd_polynomial, ordered_sum, polynomial
-from .vecmath_tables import ASIN, ATAN, PI, SIN, TAN, TWO_OVER_PI
+from rillet.engines.native.llvm import Builder, Value, vector
+from rillet.engines.native.vecmath_lanes import Lanes, exact_product, exact_sum, odd_polynomial, ordered_sum, polynomial
+from rillet.engines.native.vecmath_tables import ASIN, ATAN, PI, SIN, TAN, TWO_OVER_PI
 
 # ---- angles -------------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,9 @@ def _large_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     """
     bits = x.bits()
     exponent = (bits >> 52) & 2047
-    window = _bits_of_two_over_pi((exponent < _SMALLEST_EXPONENT).choose(exponent.constant(_SMALLEST_EXPONENT), exponent))
+    window = _bits_of_two_over_pi(
+        (exponent < _SMALLEST_EXPONENT).choose(exponent.constant(_SMALLEST_EXPONENT), exponent)
+    )
     words = _times(window, (bits & ((1 << 52) - 1)) | (1 << 52))
     top = (words[0] << 32) | words[1]
     quadrant = (top + (1 << 61)) >> 62

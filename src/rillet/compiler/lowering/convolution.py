@@ -1,0 +1,381 @@
+"""Convolutions and their gradients.
+
+A convolution is a contraction over the places of the window and the channels: the operands' indices are affine, so that
+images are read where they lie, with zeros around them where the padding is. A gradient with respect to the input is a
+convolution again, of the output's gradient with the filter backwards; with strides, it is one such convolution for each
+remainder of the place divided by the stride. Depthwise convolutions have no sums over channels and are maps.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rillet.compiler.arrays import Array, Arrays, Contraction, Map
+from rillet.compiler.index import ZERO, Index, Linear
+from rillet.compiler.lowering.windows import (
+    Place,
+    channels_first,
+    combined,
+    from_channels_last,
+    sum_of_coverings,
+    reads_of_windows,
+    taps,
+    to_channels_last,
+    windows_of,
+)
+from rillet.compiler.rules import Call, lowering
+from rillet.compiler.scalar import Scalar
+from rillet.core.graph import Operation
+from rillet.ops.sliding_windows import SlidingWindows
+from rillet.ops.window_geometry import shape_to_channels_last, window_output_size
+
+# Depthwise convolutions with more products an element are left to the reference kernel.
+_MOST_TAPS = 128
+
+
+def _is_integer(operation: Operation) -> bool:
+    return not operation.outputs[0].dtype.is_floating
+
+
+# ---- the forward convolution ----------------------------------------------------------------------------------------
+
+
+@lowering("Conv2D", "Conv3D", unless=_is_integer)
+def convolution(call: Call, image: Array, filters: Array) -> Array:
+    call.require(filters.rank == image.rank)
+    windows = windows_of(call, image.shape, filters.shape[:-2])
+    program, first = call.program, channels_first(call)
+    groups = _groups(call, image.shape[1 if first else -1], filters)
+    padded = pad_image(program, image, windows.padding, first)
+    steps = tuple(zip(windows.strides, windows.dilations, strict=True))
+    return convolve(program, padded, filters, windows.output_sizes, steps, groups, first)
+
+
+def _groups(call: Call, channels: int, filters: Array) -> int:
+    depth, outputs = filters.shape[-2:]
+    call.require(depth > 0 and outputs > 0 and channels > 0 and channels % depth == 0, "depths that don't fit")
+    groups = channels // depth
+    call.require(outputs % groups == 0, "depths that don't fit")
+    return groups
+
+
+def pad_image(program: Arrays, image: Array, padding: Sequence[tuple[int, int]], first: bool) -> Array:
+    """An image, in the layout it has, with zeros around it (cut off where the padding is negative); seen channels-last."""
+    pairs = [(0, 0), (0, 0), *padding] if first else [(0, 0), *padding, (0, 0)]
+    if any(before < 0 or after < 0 for before, after in pairs):
+        cut = [(max(-before, 0), max(-after, 0)) for before, after in pairs]
+        sizes = [extent - sum(pair) for extent, pair in zip(image.shape, cut, strict=True)]
+        image = program.slice(image, [before for before, _ in cut], sizes)
+    if any(before > 0 or after > 0 for before, after in pairs):
+        image = program.pad(image, [max(before, 0) for before, _ in pairs], [max(after, 0) for _, after in pairs])
+    return to_channels_last(program, image, first)
+
+
+def convolve(
+    program: Arrays,
+    image: Array,
+    filters: Array,
+    outputs: Sequence[int],
+    steps: Sequence[tuple[int, int]],
+    groups: int = 1,
+    first: bool = False,
+) -> Array:
+    """[batch, *outputs, out] (or, if `first`, [batch, out, *outputs]) of a channels-last image without padding and of
+    filters [*window, in / groups, out]; steps: a stride and a dilation for each spatial dimension.
+    """
+    *window, depth, columns = filters.shape
+    batch, width, rank = image.shape[0], columns // groups, len(window)
+    whole = (1,) * 0 if groups == 1 else (groups,)
+
+    def place(row: Index, inner: Index, group: Index) -> Index:
+        spatial = [
+            part * stride + tap * dilation
+            for part, tap, (stride, dilation) in zip(row[1:], inner[:rank], steps, strict=True)
+        ]
+        return (row[0], *spatial, inner[rank] + (group[0] * depth if group else 0))
+
+    def weight(inner: Index, column: Linear, group: Index) -> Index:
+        return (*inner, column + (group[0] * width if group else 0))
+
+    inner = (*window, depth)
+    if first:
+        result: Array = Contraction(
+            program, (batch, *whole), (width,), tuple(outputs), inner,
+            filters, lambda outer, row, k: weight(k, row[0], outer[1:]),
+            image, lambda outer, k, column: place((outer[0], *column), k, outer[1:]), image.dtype,
+        )  # fmt: skip
+        return program.reshape(result, (batch, columns, *outputs))
+    result = Contraction(
+        program, whole, (batch, *outputs), (width,), inner,
+        image, lambda outer, row, k: place(row, k, outer),
+        filters, lambda outer, k, column: weight(k, column[0], outer), image.dtype,
+    )  # fmt: skip
+    if groups == 1:
+        return result
+    moved = program.transpose(result, [*range(1, rank + 2), 0, rank + 2])
+    return program.reshape(moved, (batch, *outputs, columns))
+
+
+# ---- the gradient with respect to the input -------------------------------------------------------------------------
+
+
+@lowering("Conv2DBackpropInput", "Conv3DBackpropInputV2", unless=_is_integer)
+def input_gradient(call: Call, sizes: Array, filters: Array, gradient: Array) -> Array:
+    program, first = call.program, channels_first(call)
+    shape = call.integers(sizes)
+    call.require(gradient.rank == filters.rank)
+    if len(shape) == filters.rank - 2:
+        edge = [filters.shape[-2]]
+        shape = [gradient.shape[0], *edge, *shape] if first else [gradient.shape[0], *shape, *edge]
+    windows = windows_of(call, shape, filters.shape[:-2])
+    batch, *_, channels = shape_to_channels_last(shape, first)
+    groups = _groups(call, channels, filters)
+    found = shape_to_channels_last(gradient.shape, first)
+    call.require(found == (batch, *windows.output_sizes, filters.shape[-1]))
+    turned = _turned(program, filters, groups)
+    if max(windows.strides) == 1:
+        return _phase(program, gradient, turned, windows, _phases(windows), groups, first)
+    return _interleaved(program, gradient, turned, windows, groups, first)
+
+
+def _turned(program: Arrays, filters: Array, groups: int) -> Array:
+    """Filters [*window, in / groups, out] as [*window, out / groups, in], the window backwards."""
+    *window, depth, outputs = filters.shape
+    width = outputs // groups
+
+    def compute(*index: Linear) -> Scalar:
+        *tap, row, column = index
+        group = column // depth
+        flipped = [part * -1 + (size - 1) for part, size in zip(tap, window, strict=True)]
+        return filters.at(*flipped, column - group * depth, row + group * width)
+
+    # Worth a place of its own: it is small, and read with neighbours side by side.
+    return program.map((*window, width, depth * groups), filters.dtype, compute, (filters,), 1)
+
+
+class _Phase(NamedTuple):
+    """Along one dimension, the places whose padded number is `remainder` modulo the stride.
+
+    first, count: the first such place, and how many there are. tap, step, taps: which taps of the backward window their
+    windows have. start, pace: the window of the first of these taps at the first place, and how far the next tap's is.
+    """
+
+    remainder: int
+    first: int
+    count: int
+    tap: int
+    step: int
+    taps: int
+    start: int
+    pace: int
+
+
+def _phases(windows: SlidingWindows) -> list[list[_Phase]]:
+    return [[_phase_of(windows, axis, number) for number in range(stride)] for axis, stride in enumerate(windows.strides)]
+
+
+def _phase_of(windows: SlidingWindows, axis: int, remainder: int) -> _Phase:
+    size, taps_, stride, dilation = (
+        windows.input_sizes[axis], windows.window[axis], windows.strides[axis], windows.dilations[axis],
+    )  # fmt: skip
+    before = windows.padding[axis][0]
+    first = (remainder - before) % stride
+    count = max(0, -(-(size - first) // stride))
+    found = [tap for tap in range(taps_) if (first + before - tap * dilation) % stride == 0]
+    if not found or not count:
+        return _Phase(remainder, first, count, 0, 1, 0, 0, 0)
+    step = stride // math.gcd(stride, dilation)
+    start = (first + before - found[-1] * dilation) // stride
+    return _Phase(remainder, first, count, taps_ - 1 - found[-1], step, len(found), start, step * dilation // stride)
+
+
+def _phase(
+    program: Arrays,
+    gradient: Array,
+    turned: Array,
+    windows: SlidingWindows,
+    phases: list[list[_Phase]],
+    groups: int,
+    first: bool,
+    choice: Sequence[int] | None = None,
+) -> Array:
+    """The gradient at the places of one remainder a dimension: a convolution of the output's gradient."""
+    chosen = [options[number] for options, number in zip(phases, choice or [0] * len(phases), strict=True)]
+    padding = []
+    for phase, size in zip(chosen, windows.output_sizes, strict=True):
+        last = phase.start + (phase.taps - 1) * phase.pace + phase.count - 1
+        padding.append((-phase.start, last - (size - 1)))
+    padded = pad_image(program, gradient, padding, first)
+    filters = turned
+    if any(phase.taps != size for phase, size in zip(chosen, windows.window, strict=True)):
+        shape = [*[phase.taps for phase in chosen], *turned.shape[-2:]]
+        filters = program.slice(
+            turned, [*[phase.tap for phase in chosen], 0, 0], shape, [*[phase.step for phase in chosen], 1, 1]
+        )
+    steps = [(1, phase.pace) for phase in chosen]
+    return convolve(program, padded, filters, [phase.count for phase in chosen], steps, groups, first)
+
+
+def _interleaved(
+    program: Arrays, gradient: Array, turned: Array, windows: SlidingWindows, groups: int, first: bool
+) -> Array:
+    """The phases put together."""
+    phases = _phases(windows)
+    parts: dict[tuple[int, ...], Array] = {}
+    for choice in itertools.product(*map(range, windows.strides)):
+        chosen = [options[number] for options, number in zip(phases, choice, strict=True)]
+        if all(phase.taps and phase.count for phase in chosen):
+            part = _phase(program, gradient, turned, windows, phases, groups, first, choice)
+            parts[choice] = to_channels_last(program, part, first)
+    shape = (gradient.shape[0], *windows.input_sizes, turned.shape[-1])
+    zero = program.number(0, gradient.dtype)
+
+    def compute(batch: Linear, *index: Linear) -> Scalar:
+        *place, channel = index
+
+        def pick(choice: tuple[int, ...]) -> Scalar:
+            axis = len(choice)
+            if axis == len(place):
+                part = parts.get(choice)
+                if part is None:
+                    return zero
+                at = [
+                    (where - phases[a][number].first) // windows.strides[a]
+                    for a, (where, number) in enumerate(zip(place, choice, strict=True))
+                ]
+                return part.at(batch, *at, channel)
+            remainder = (place[axis] + windows.padding[axis][0]) % windows.strides[axis]
+
+            def among(number: int) -> Scalar:
+                if number == windows.strides[axis] - 1:
+                    return pick((*choice, number))
+                here = program.within(remainder, number, number + 1)
+                return program.choose([here], lambda: pick((*choice, number)), lambda: among(number + 1))
+
+            return among(0)
+
+        return pick(())
+
+    result = program.map(shape, gradient.dtype, compute, tuple(parts.values()), 2)
+    return from_channels_last(program, result, first)
+
+
+# ---- the gradient with respect to the filters -----------------------------------------------------------------------
+
+
+@lowering("Conv2DBackpropFilter", "Conv3DBackpropFilterV2")
+def filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> Array:
+    program, first = call.program, channels_first(call)
+    shape = call.integers(sizes)
+    call.require(len(shape) == image.rank)
+    windows = windows_of(call, image.shape, shape[:-2])
+    depth, outputs = shape[-2:]
+    x, dy = pad_image(program, image, windows.padding, first), to_channels_last(program, gradient, first)
+    call.require(dy.shape == (x.shape[0], *windows.output_sizes, outputs))
+    call.require(depth > 0 and outputs > 0 and x.shape[-1] % depth == 0 and outputs % (x.shape[-1] // depth) == 0)
+    groups = x.shape[-1] // depth
+    width, rank = outputs // groups, windows.rank
+
+    def place(outer: Index, row: Index, inner: Index) -> Index:
+        entries = zip(inner[1:], row[:rank], windows.strides, windows.dilations, strict=True)
+        spatial = [part * stride + tap * dilation for part, tap, stride, dilation in entries]
+        return (inner[0], *spatial, row[rank] + (outer[0] * depth if outer else 0))
+
+    def error(outer: Index, inner: Index, column: Index) -> Index:
+        return (*inner, column[0] + (outer[0] * width if outer else 0))
+
+    whole = () if groups == 1 else (groups,)
+    result: Array = Contraction(
+        program, whole, (*windows.window, depth), (width,), (x.shape[0], *windows.output_sizes),
+        x, place, dy, error, x.dtype,
+    )  # fmt: skip
+    if groups > 1:
+        result = program.transpose(result, [*range(1, rank + 2), 0, rank + 2])
+    return program.reshape(result, shape)
+
+
+# ---- depthwise ------------------------------------------------------------------------------------------------------
+
+
+def _depthwise(call: Call, shape: Sequence[int], filters: Sequence[int]) -> SlidingWindows:
+    call.require(len(shape) == len(filters) == 4 and 0 not in filters, "another rank")
+    call.require(shape[1 if channels_first(call) else -1] == filters[2], "depths that don't fit")
+    call.require(math.prod(filters[:2]) <= _MOST_TAPS, "large windows")
+    return windows_of(call, shape, filters[:2])
+
+
+@lowering("DepthwiseConv2dNative")
+def depthwise_convolution(call: Call, image: Array, filters: Array) -> Array:
+    program, first = call.program, channels_first(call)
+    windows = _depthwise(call, image.shape, filters.shape)
+    x = to_channels_last(program, image, first)
+    multiplier = filters.shape[3]
+    read = reads_of_windows(program, x, windows, program.number(0, x.dtype))
+
+    def compute(batch: Linear, *index: Linear) -> Scalar:
+        *window, output = index
+        channel, number = output // multiplier, output % multiplier
+        products = [
+            program.make("mul", x.dtype, read(batch, window, tap, channel), filters.at(*tap, channel, number))
+            for tap in taps(windows)
+        ]
+        return combined(program, "add", products)
+
+    size = math.prod(windows.window)
+    shape = (x.shape[0], *windows.output_sizes, x.shape[-1] * multiplier)
+    result = program.map(shape, x.dtype, compute, (x, filters), 2 * size, size)
+    return from_channels_last(program, result, first)
+
+
+@lowering("DepthwiseConv2dNativeBackpropInput")
+def depthwise_input_gradient(call: Call, sizes: Array, filters: Array, gradient: Array) -> Array:
+    program, first = call.program, channels_first(call)
+    shape = call.integers(sizes)
+    windows = _depthwise(call, shape, filters.shape)
+    multiplier = filters.shape[3]
+    call.require(math.prod(windows.window) * multiplier <= _MOST_TAPS, "many channels for each")
+    dy = to_channels_last(program, gradient, first)
+    channels = filters.shape[2]
+    call.require(dy.shape == (dy.shape[0], *windows.output_sizes, channels * multiplier))
+
+    def term(batch: Linear, place: Place, window: Place, tap: Place, channel: Linear) -> Scalar:
+        products = [
+            program.make(
+                "mul",
+                dy.dtype,
+                dy.at(batch, *window, channel * multiplier + number),
+                filters.at(*tap, channel, number),
+            )
+            for number in range(multiplier)
+        ]
+        return combined(program, "add", products)
+
+    whole = (dy.shape[0], *windows.input_sizes, channels)
+    call.require(shape_to_channels_last(shape, first) == whole)
+    result = sum_of_coverings(program, windows, whole, dy.dtype, term, (dy, filters))
+    return from_channels_last(program, result, first)
+
+
+@lowering("DepthwiseConv2dNativeBackpropFilter")
+def depthwise_filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> Array:
+    program, first = call.program, channels_first(call)
+    shape = call.integers(sizes)
+    windows = _depthwise(call, image.shape, shape)
+    x, dy = to_channels_last(program, image, first), to_channels_last(program, gradient, first)
+    multiplier = shape[3]
+    call.require(dy.shape == (x.shape[0], *windows.output_sizes, shape[2] * multiplier))
+    read = reads_of_windows(program, x, windows, program.number(0, x.dtype))
+
+    def compute(batch: Linear, row: Linear, column: Linear, *index: Linear) -> Scalar:
+        *tap, channel, number = index
+        value = read(batch, (row, column), tap, channel)
+        return program.make("mul", x.dtype, value, dy.at(batch, row, column, channel * multiplier + number))
+
+    products = program.map(
+        (x.shape[0], *windows.output_sizes, *shape), x.dtype, compute, (x, dy), 2, math.prod(windows.window)
+    )
+    return program.reduce(products, [0, 1, 2], "sum")

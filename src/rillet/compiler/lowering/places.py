@@ -1,0 +1,67 @@
+"""What rules about indices share: which indices are known now, and reading at those that only the run knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.compiler.arrays import Array, Arrays, Constant
+from rillet.compiler.index import Linear, Variable
+from rillet.compiler.rules import Call, NotLowered
+from rillet.compiler.scalar import Scalar
+from rillet.core import dtypes
+
+
+def known(scalar: Scalar) -> Any:
+    """The number that an expression always is; None if that takes the run."""
+    if scalar.operation == "const":
+        return scalar.data
+    if scalar.operation == "load":
+        array, flat, guard = scalar.data
+        if isinstance(array, Constant) and flat.is_constant and guard is None:
+            return array.value.reshape(-1)[flat.constant].item()
+        return None
+    parts = [known(part) for part in scalar.arguments]
+    if not parts or any(part is None for part in parts) or not scalar.dtype.is_integer:
+        return None
+    if scalar.operation == "cast":
+        return int(np.asarray(parts[0]).astype(scalar.dtype.numpy_dtype))
+    if scalar.operation in ("add", "sub", "mul"):
+        return {"add": sum, "sub": lambda xy: xy[0] - xy[1], "mul": np.prod}[scalar.operation](parts)  # type: ignore[operator]
+    return None
+
+
+def entries(call: Call, vector: Array) -> list[Scalar]:
+    """The elements of a short vector, of which some may be known (see `known`) and some not."""
+    call.require(vector.rank <= 1 and vector.size <= 64, "a long vector")
+    if vector.rank == 0:
+        return [vector.at()]
+    return [vector.at(place) for place in range(vector.size)]
+
+
+def whole_number(call: Call, array: Array) -> int:
+    """The value of an array of one integer, known now (perhaps as that of an input, to which the program is bound)."""
+    call.require(array.size == 1)
+    found = known(array.at(*[0] * array.rank))
+    return int(call.integers(array)[0] if found is None else found)
+
+
+def position(program: Arrays, index: Scalar, extent: int) -> Linear:
+    """An index as a place in an axis. NotLowered for one that is known to be outside; the run checks others."""
+    number = known(index)
+    if number is None:
+        return program.dynamic(index, extent)
+    if not 0 <= number < extent:
+        raise NotLowered("an index out of range")
+    return Linear(int(number))
+
+
+def number_of(program: Arrays, scalar: Scalar) -> Scalar:
+    """An index as a number to compute with (int64)."""
+    return program.convert(scalar, dtypes.int64)
+
+
+def variables(shape: Sequence[int], name: str = "i") -> tuple[Variable, ...]:
+    return tuple(Variable(f"{name}{place}", extent) for place, extent in enumerate(shape))
