@@ -58,9 +58,6 @@ class Recording:
         if id(tensor) in self._leaf_ids:
             self.is_repeatable = False  # steps before this one say that it is not traced
         self.steps.append(self._spec(tensor))
-        self._number(tensor)
-
-    def _number(self, tensor: Tensor) -> None:
         self.numbers[id(tensor)] = len(self.tensors)
         self.tensors.append(tensor)
 
@@ -76,29 +73,33 @@ class Recording:
         numbers = self.numbers
         first: Any = numbers.get(id(left))
         second: Any = numbers.get(id(right))
+        if (first is None and second is None) or output.dtype.as_datatype_enum not in _DIFFERENTIABLE:
+            return
         if first is None:
-            if second is None:
-                return
             first = self._leaf(left)
         elif second is None:
             second = self._leaf(right)
-        if output.dtype.as_datatype_enum in _DIFFERENTIABLE:
-            self.steps.append((definition, first, second))
-            self.calls.append((definition, (left, right), None, output, next_sequence()))
-            numbers[id(output)] = len(self.tensors)
-            self.tensors.append(output)
+        self.steps.append((definition, first, second))
+        self.calls.append((definition, (left, right), None, output, next_sequence()))
+        numbers[id(output)] = len(self.tensors)
+        self.tensors.append(output)
 
     def keep(self, definition: OpDef, inputs: Sequence[Any], attrs: dict[str, Any] | None, output: EagerTensor) -> None:
         numbers = self.numbers
         found: list[Any] = [numbers.get(id(tensor)) for tensor in inputs]
-        if found.count(None) == len(found) or output.dtype.as_datatype_enum not in _DIFFERENTIABLE:
+        is_traced = None not in found or found.count(None) < len(found)
+        if not is_traced or output.dtype.as_datatype_enum not in _DIFFERENTIABLE:
             return
         if None in found:
             found = [self._leaf(tensor) if n is None else n for n, tensor in zip(found, inputs, strict=True)]
         # The shape: what an op makes of its inputs may depend on their values.
-        self.steps.append((definition, self._frozen(attrs) if attrs else None, self._spec(output), *found))
+        shape = getattr(output._array, "shape", None)
+        if type(shape) is not tuple:
+            self.is_repeatable = False  # a handle, a list
+        self.steps.append((definition, self._frozen(definition, attrs) if attrs else None, shape, *found))
         self.calls.append((definition, inputs, attrs, output, next_sequence()))
-        self._number(output)
+        numbers[id(output)] = len(self.tensors)
+        self.tensors.append(output)
 
     def record(self, operation: Operation) -> None:
         outputs = [tensor for tensor in operation.outputs if is_differentiable(tensor.dtype)]
@@ -108,15 +109,17 @@ class Recording:
         self.calls.append(operation)
         for tensor in outputs:
             self._producers[id(tensor)] = operation
-            self._number(tensor)
+            self.numbers[id(tensor)] = len(self.tensors)
+            self.tensors.append(tensor)
 
     def _step(self, operation: Operation) -> Any:
         if operation.gradient_rule is not None or operation.graph is not None:
             self.is_repeatable = False
             return None
+        attrs = self._frozen(operation.definition, operation.attrs)
         numbers = self.numbers
         inputs = [numbers[id(tensor)] if id(tensor) in numbers else self._leaf(tensor) for tensor in operation.inputs]
-        return (operation.definition, self._frozen(operation.attrs), *inputs, *map(self._spec, operation.outputs))
+        return (operation.definition, attrs, *inputs, *map(self._spec, operation.outputs))
 
     def _leaf(self, value: Any) -> Any:
         """Keeps an input that is not traced, a tensor or an array. Returns what a step says of it."""
@@ -140,9 +143,16 @@ class Recording:
         self.is_repeatable = False
         return None
 
-    def _frozen(self, attrs: dict[str, Any]) -> Any:
-        frozen = tuple([(name, _frozen(value)) for name, value in attrs.items()])
-        if any(value is _NOT_SIMPLE for _, value in frozen):
+    def _frozen(self, definition: OpDef, attrs: dict[str, Any]) -> Any:
+        """Attributes as they stand in a step."""
+        looked_at = _LOOKED_AT.get(definition)
+        if looked_at is None:
+            kinds = {attribute.kind for attribute in definition.signature.attributes.values()}
+            looked_at = _LOOKED_AT[definition] = not kinds <= _PLAIN_KINDS
+        if not looked_at:
+            return tuple(attrs.items())
+        frozen = tuple((name, _plain(value)) for name, value in attrs.items())
+        if any(value is _NOT_PLAIN for _, value in frozen):
             self.is_repeatable = False
         return frozen
 
@@ -176,22 +186,22 @@ def _operation(
     return operation
 
 
-_NOT_SIMPLE = object()
-_SIMPLE = frozenset((bool, int, str, bytes, type(None)))
+# Attributes of these kinds can stand in a step as they are; those of ops that have others are looked at.
+_PLAIN_KINDS = frozenset(("type", "int", "bool", "string"))
+_LOOKED_AT: dict[OpDef, bool] = {}
+_PLAIN_TYPES = frozenset((bool, int, str, bytes, type(None), DType))
+_NOT_PLAIN = object()
 
 
-def _frozen(value: Any) -> Any:
-    """An attribute's value, as it stands in a step; _NOT_SIMPLE for functions, arrays and the like."""
+def _plain(value: Any) -> Any:
+    """An attribute's value as it stands in a step: small, hashable, and equal to what means the same alone. _NOT_PLAIN
+    for a function, an array and the like."""
     kind = type(value)
-    if kind in _SIMPLE:
-        return value
-    if kind is DType:
-        return value.as_datatype_enum
-    if kind is float:
-        return repr(value)  # 0.0 equals -0.0
+    if kind is list or kind is tuple:
+        parts = tuple(map(_plain, value))
+        return _NOT_PLAIN if any(part is _NOT_PLAIN for part in parts) else parts
     if kind is TensorShape:
         return value.dimensions
-    if kind is tuple or kind is list:
-        parts = tuple(map(_frozen, value))
-        return _NOT_SIMPLE if _NOT_SIMPLE in parts else parts
-    return _NOT_SIMPLE
+    if kind is float:
+        return repr(value)  # 0.0 equals -0.0
+    return value if kind in _PLAIN_TYPES else _NOT_PLAIN

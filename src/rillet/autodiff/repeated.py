@@ -86,7 +86,8 @@ def _key(
 
 class _Derived:
     """The gradients of a computation as a Function of recorded values. It takes the arrays of the recorded tensors that
-    have these `numbers`, the leaves in the places `leaves`, the weights in the places `weights`, and `held`.
+    have these `numbers`, the leaves in the places `leaves`, the weights in the places `weights`, the outputs that are not
+    differentiable in the places `others` (of a call, of its outputs), and `held`.
 
     varying: places of leaves that had another value each time: they are no constants.
     """
@@ -94,6 +95,7 @@ class _Derived:
     def __init__(self, key: _Key, recording: Recording, varying: frozenset[int] = frozenset()) -> None:
         self.varying = varying
         self.fixed: dict[int, bytes] = {}  # the values of the leaves that are constants
+        others: dict[tuple[int, int], SymbolicTensor] = {}
         self.context: ExecutionContext | None = None
         self.executable: Executable
         self.graph = FuncGraph("gradient", outer_graph=None)
@@ -103,7 +105,7 @@ class _Derived:
             weights = [
                 self._weight(tensors[number], shape) for number, shape in zip(key.targets, key.weights, strict=True)
             ]
-            producers = self._producers(recording, tensors, leaves)
+            producers = self._producers(recording, tensors, leaves, others)
             found = iter(
                 backprop(
                     [tensors[number] for number in key.targets],
@@ -119,6 +121,7 @@ class _Derived:
         self.numbers = [number for number, tensor in enumerate(tensors) if id(tensor) in places]
         self.leaves = [place for place, leaf in enumerate(leaves) if id(leaf) in places]
         self.weights = [place for place, weight in enumerate(weights) if id(weight) in places]
+        self.others = [place for place, other in others.items() if id(other) in places]
         self.held = [outside._array for outside, inside in self.graph.captures if id(inside) in places]  # type: ignore[attr-defined]
 
     @property
@@ -149,8 +152,10 @@ class _Derived:
             return constant_in(self.graph, np.ones(sizes, dtype.numpy_dtype), dtype)  # type: ignore[no-any-return]
         return apply_op(REGISTRY["Fill"], (np.array(sizes, np.int32), dtype.as_numpy_dtype(1)))  # type: ignore[no-any-return]
 
-    def _producers(self, recording: Recording, tensors: list[Any], leaves: list[Any]) -> dict[int, Operation]:
-        """What made each stand-in: the recorded calls, made with stand-ins."""
+    def _producers(
+        self, recording: Recording, tensors: list[Any], leaves: list[Any], others: dict[tuple[int, int], Any]
+    ) -> dict[int, Operation]:
+        """What made each stand-in: the recorded calls, made with stand-ins. Enters new ones into `others`."""
         numbers = recording.numbers
         remaining = iter(leaves)
 
@@ -158,15 +163,19 @@ class _Derived:
             return tensors[numbers[id(tensor)]] if id(tensor) in numbers else next(remaining)
 
         producers: dict[int, Operation] = {}
-        for call in recording.calls:
+        for index, call in enumerate(recording.calls):
             if isinstance(call, Operation):
                 definition, inputs, attrs, outputs = call.definition, call.inputs, call.attrs, call.outputs
             else:
                 definition, inputs, given, output, _ = call
                 attrs, outputs = resolve(definition, inputs, given, None)[1], [output]
             operation = Operation(definition, tuple(map(inside, inputs)), attrs)
+            for place, output in enumerate(outputs):
+                if id(output) not in numbers:
+                    others[index, place] = self._stand_in(output)
             operation.outputs = [
-                tensors[numbers[id(output)]] if id(output) in numbers else self._stand_in(output) for output in outputs
+                tensors[numbers[id(output)]] if id(output) in numbers else others[index, place]
+                for place, output in enumerate(outputs)
             ]
             producers.update((id(tensor), operation) for tensor in operation.outputs)
         return producers
@@ -195,6 +204,7 @@ class _Derived:
         arrays = [tensors[number]._array for number in self.numbers]
         arrays += [leaves[place] for place in self.leaves]
         arrays += [weights[place]._array for place in self.weights]  # type: ignore[union-attr]
+        arrays += [recording.calls[index].outputs[place]._array for index, place in self.others]  # type: ignore[union-attr]
         results = self.executable([*arrays, *self.held])
         site = user_site()
         parts = iter(

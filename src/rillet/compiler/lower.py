@@ -52,7 +52,7 @@ def can_lower(operation: Operation) -> bool:
         return False
     for arguments in (definition.signature.inputs, definition.signature.outputs):
         for dtype in argument_dtypes(arguments, operation.attrs):
-            if not supported(dtype) and dtype.base_dtype is not dtypes.resource:
+            if not supported(dtype) and (dtype.base_dtype is not dtypes.resource or arguments is definition.signature.outputs):
                 return False
     return True
 
@@ -150,6 +150,8 @@ class Lowering:
         return known
 
     def _by_rule(self, operation: Operation, arrays: Sequence[Any]) -> Sequence[Any]:
+        if not can_lower(operation):
+            raise NotLowered("there is no compiled form")
         rule = RULES.get(operation.type)
         call = Call(self, operation)
         results = as_sequence(self.trace(operation, arrays) if rule is None else rule(call, *arrays))

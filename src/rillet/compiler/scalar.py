@@ -19,6 +19,9 @@ from rillet.compiler.index import Dynamic, Linear, Variable
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 
+# Operations that stop the program with an error: an index out of range, a divisor of 0.
+CHECKS = ("checked", "nonzero")
+
 # What an operation costs, in units of one addition; one that is missing costs 1.
 COSTS = {
     "const": 0,
@@ -166,6 +169,29 @@ class Scalars:
         return found
 
 
+def can_fail(scalar: Scalar) -> bool:
+    """Whether the expression checks something while the program runs."""
+    pending, seen = [scalar], set()
+    while pending:
+        node = pending.pop()
+        if node.operation in CHECKS:
+            return True
+        if id(node) not in seen:
+            seen.add(id(node))
+            pending.extend(parts_of(node))
+    return False
+
+
+def parts_of(node: Scalar) -> list[Scalar]:
+    """All expressions that a node is made of, those in indices and guards included."""
+    if node.operation == "load":
+        _, flat, guard = node.data
+        return [*_dynamic_parts(flat), *([] if guard is None else [guard])]
+    if node.operation == "index":
+        return _dynamic_parts(node.data)
+    return list(node.arguments)
+
+
 def loads(scalar: Scalar, visit: Callable[[Scalar], None], seen: set[int] | None = None) -> None:
     """Calls `visit` with every load that `scalar` depends on, once each."""
     seen = set() if seen is None else seen
@@ -175,15 +201,9 @@ def loads(scalar: Scalar, visit: Callable[[Scalar], None], seen: set[int] | None
         if id(node) in seen:
             continue
         seen.add(id(node))
-        pending.extend(node.arguments)
         if node.operation == "load":
             visit(node)
-            _, flat, guard = node.data
-            if guard is not None:
-                pending.append(guard)
-            pending.extend(_dynamic_parts(flat))
-        elif node.operation == "index":
-            pending.extend(_dynamic_parts(node.data))
+        pending.extend(parts_of(node))
 
 
 def _dynamic_parts(form: Linear) -> list[Scalar]:

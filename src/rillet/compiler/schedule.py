@@ -69,8 +69,14 @@ class Group:
         return self.kind
 
     def reads(self) -> list[Array]:
-        """Arrays in memory that the kernel reads."""
+        """Arrays in memory that the kernel reads, as the group stands."""
         raise NotImplementedError
+
+    @functools.cached_property
+    def operands(self) -> list[Array]:
+        """The same, for a group that is complete; those of a contraction included."""
+        contraction = getattr(self, "contraction", None)
+        return [*self.reads(), *(() if contraction is None else stored_operands(contraction))]
 
 
 class RowsGroup(Group):
@@ -489,12 +495,7 @@ class Schedule:
     def _choose_stores(self) -> None:
         outside = {array.number for array in self.results} | {value.number for _, value in self.updates}
         for group in self.groups:
-            for array in group.reads():
-                outside.add(array.number)
-            contraction = getattr(group, "contraction", None)
-            if contraction is not None:
-                for operand in stored_operands(contraction):
-                    outside.add(operand.number)
+            outside.update(array.number for array in group.operands)
         for group in self.groups:
             keep = isinstance(group, OpaqueGroup)
             group.stores = [array for array in group.members if keep or array.number in outside]

@@ -398,6 +398,8 @@ def convert_to_tensor(
     dtype: required element type; None takes what the value has. preferred_dtype / dtype_hint: tried first.
     Raises TypeError or ValueError when there is no such tensor.
     """
+    if type(value) is EagerTensor and (dtype is None or dtype is value.dtype) and context.state().graph is None:
+        return value
     wanted = None if dtype is None else dtypes.as_dtype(dtype).base_dtype
     hint = preferred_dtype if preferred_dtype is not None else dtype_hint
     preferred = None if hint is None else dtypes.as_dtype(hint).base_dtype

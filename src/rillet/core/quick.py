@@ -333,7 +333,7 @@ def quick_binary(
                 run = on_scalars
         else:
             if dtype.as_datatype_enum not in (floats if kind is float else numbers if kind is int else ()):
-                return slow(self, other)
+                return at_caller(operator(self, other.value())) if hasattr(other, "_source") else slow(self, other)
             if type(left) in scalars:
                 right, run = other, on_scalars
             else:
@@ -358,6 +358,13 @@ def quick_binary(
         return output
 
     return operator
+
+
+def at_caller(result: Any) -> Any:
+    """`result` of an operator that was called by a function of ours: made where the user called that."""
+    if type(result) is EagerTensor:
+        result._site = errors.user_site(sys._getframe(2))
+    return result
 
 
 # Arrays of rank 0 for the numbers in a program: NumPy takes longer over a number than over an array.

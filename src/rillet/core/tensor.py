@@ -118,7 +118,8 @@ class EagerTensor(Tensor):
 
     @property
     def shape(self) -> TensorShape:
-        return TensorShape(getattr(self._array, "shape", ()))
+        sizes = getattr(self._array, "shape", ())
+        return TensorShape.from_dimensions(sizes) if type(sizes) is tuple else TensorShape(sizes)
 
     def set_shape(self, shape: Any) -> None:
         if not self.shape.is_compatible_with(shape):

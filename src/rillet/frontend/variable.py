@@ -18,6 +18,7 @@ from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import REGISTRY, OpDef
+from rillet.core.quick import at_caller
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor, TensorReference, set_handle_data
 from rillet.errors import OpError, location_of, user_site
@@ -35,7 +36,7 @@ from rillet.frontend.variable_creation import (
 from rillet.frontend.variable_updates import SparseUpdates
 from rillet.ops import operators
 from rillet.ops.indexing import variable_getitem
-from rillet.ops.state import read_state, read_variable
+from rillet.ops.state import READ_VARIABLE, read_state, read_variable
 
 _EAGER_IDS = itertools.count()
 
@@ -370,12 +371,17 @@ class ResourceVariable(Variable):
                 self._snapshot = read_variable(handle, self._dtype)
 
     def value(self) -> Any:
-        current = context.state()
-        if current.quick and isinstance(self._source, EagerTensor):
-            return EagerTensor(read_state(self._source._array), self._dtype, user_site())
+        current, source = context.state(), self._source
+        listener = current.listener
+        if listener is not context.ELSEWHERE and isinstance(source, EagerTensor):
+            tensor = EagerTensor(read_state(source._array), self._dtype, user_site())
+            if listener is not None:
+                listener.variable_accessed(self)
+                listener.keep(READ_VARIABLE, (source,), {"dtype": self._dtype}, tensor)
+            return tensor
         if current.recorders:
             self._accessed()
-        return read_variable(self._source, self._dtype)
+        return read_variable(source, self._dtype)
 
     def read_value(self) -> Any:
         graph = context.state().graph
@@ -577,7 +583,7 @@ class ReferenceVariable(Variable):
 
 def _convert_first(function: Callable[..., Any]) -> Callable[..., Any]:
     def operator(self: Any, *others: Any) -> Any:
-        return function(self.value(), *others)
+        return at_caller(function(self.value(), *others))
 
     operator.__name__ = function.__name__
     return operator

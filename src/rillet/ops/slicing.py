@@ -1,6 +1,6 @@
 """Slices: tf.slice, tf.strided_slice with all its masks, and assignment to slices of variables.
 
-A strided slice's arguments hold one entry for each item of the index: `x[1:3, None, ..., 0]` has four. `_index_plan`
+A strided slice's arguments hold one entry for each item of the index: `x[1:3, None, ..., 0]` has four. `index_plan`
 reads the masks and says what each item means; the kernel and the static inference both work from that plan.
 """
 
@@ -147,7 +147,7 @@ class _Item(NamedTuple):
     axis: int
 
 
-def _index_plan(entries: int, tensor_rank: int, masks: Masks) -> list[_Item]:
+def index_plan(entries: int, tensor_rank: int, masks: Masks) -> list[_Item]:
     """The meaning of `entries` index entries for a tensor of `tensor_rank` axes. ShapeError when there are too many."""
     if masks.ellipsis_mask & (masks.ellipsis_mask - 1):
         raise ShapeError("Multiple ellipses in slice spec not allowed")
@@ -208,7 +208,7 @@ def numpy_index(shape: tuple[int, ...], begin: Any, end: Any, strides: Any, mask
             f"and [{len(steps)}] instead."
         )
     index: list[Any] = []
-    for item in _index_plan(len(starts), len(shape), masks):
+    for item in index_plan(len(starts), len(shape), masks):
         if item.kind == "new":
             index.append(None)
         elif item.kind == "all":
@@ -244,7 +244,7 @@ def _strided_slice_kernel(value: Any, begin: Any, end: Any, strides: Any, masks:
     return value[numpy_index(value.shape, begin, end, strides, masks)]
 
 
-def _masks_of(op: Operation) -> Masks:
+def masks_of(op: Operation) -> Masks:
     return Masks(*(op.attrs[name] for name in Masks._fields))
 
 
@@ -259,7 +259,7 @@ def _known_entries(tensor: Any, count: int) -> list[int | None]:
 
 def _sliced_shape(op: Operation) -> TensorShape:
     """The shape of a slice of `op.inputs[0]`; begin, end and strides are the next three inputs."""
-    return sliced_shape(op.inputs[0].shape, op.inputs[1:4], _masks_of(op))
+    return sliced_shape(op.inputs[0].shape, op.inputs[1:4], masks_of(op))
 
 
 def sliced_shape(source: TensorShape, bounds: Sequence[Any], masks: Masks) -> TensorShape:
@@ -277,7 +277,7 @@ def sliced_shape(source: TensorShape, bounds: Sequence[Any], masks: Masks) -> Te
         return UNKNOWN
     begin, end, strides = (_known_entries(tensor, count) for tensor in bounds)
     result: list[int | None] = []
-    for item in _index_plan(count, len(source.dimensions), masks):
+    for item in index_plan(count, len(source.dimensions), masks):
         if item.kind == "new":
             result.append(1)
         elif item.kind == "all":
@@ -325,7 +325,7 @@ def _known_part(op: Operation) -> Any:
     if whole is None:
         return None
     try:
-        index = numpy_index((len(whole),), bounds[0], bounds[1], bounds[2], _masks_of(op))
+        index = numpy_index((len(whole),), bounds[0], bounds[1], bounds[2], masks_of(op))
     except ShapeError:
         return None
     if len(index) != 1 or index[0] is None:
@@ -340,7 +340,7 @@ def _strided_slice_as_shape(op: Operation) -> TensorShape | None:
 
 def _strided_slice_gradient(op: Operation, dy: Any) -> list[Any]:
     bounds = op.inputs[1:4]
-    attrs = _masks_of(op)._asdict()
+    attrs = masks_of(op)._asdict()
     if is_concrete(dy, *op.inputs):
         whole = np.array(op.inputs[0].shape.as_list(), bounds[0].dtype.numpy_dtype)
         return [apply_op(STRIDED_SLICE_GRAD, (whole, *bounds, dy), attrs), None, None, None]
@@ -380,7 +380,7 @@ STRIDED_SLICE_GRAD = define(
     f"T: type, Index: index, {MASK_ATTRIBUTES}",
     reference=_with_masks(_strided_slice_grad_kernel),
     shape=lambda op: constant_value_as_shape(op.inputs[0]),
-    gradient=lambda op, dy: [None] * 4 + [apply_op(STRIDED_SLICE, (dy, *op.inputs[1:4]), _masks_of(op)._asdict())],
+    gradient=lambda op, dy: [None] * 4 + [apply_op(STRIDED_SLICE, (dy, *op.inputs[1:4]), masks_of(op)._asdict())],
 )  # fmt: skip
 
 
@@ -406,7 +406,7 @@ def _check_assigned(target: tuple[int, ...], given: tuple[int, ...]) -> None:
 
 
 def _update_gradient(op: Operation, dy: Any) -> list[Any]:
-    attrs = _masks_of(op)._asdict()
+    attrs = masks_of(op)._asdict()
     bounds, update = op.inputs[1:4], op.inputs[4]
     nothing = apply_op(REGISTRY["ZerosLike"], (update,))
     kept = apply_op(TENSOR_UPDATE, (dy, *bounds, nothing), attrs)

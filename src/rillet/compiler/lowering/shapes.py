@@ -154,18 +154,6 @@ def _parts(call: Call, x: Array, axis: int, extents: Sequence[int]) -> list[Arra
     return result
 
 
-@lowering("Slice")
-def slice_(call: Call, x: Array, begin: Array, size: Array) -> Array:
-    first = call.integers(begin)
-    sizes = [
-        extent - start if wanted == -1 else wanted
-        for wanted, extent, start in zip(call.integers(size), x.shape, first, strict=True)
-    ]
-    for start, wanted, extent in zip(first, sizes, x.shape, strict=True):
-        call.require(0 <= start and wanted >= 0 and start + wanted <= extent)
-    return call.program.slice(x, first, sizes)
-
-
 @lowering("Pad", "PadV2")
 def pad(call: Call, x: Array, paddings: Array, value: Array | None = None) -> Array:
     amounts = np.asarray(call.value(paddings)).reshape(-1, 2).tolist()

@@ -69,7 +69,7 @@ def windows_of(
     """
     attrs, first = call.attrs, channels_first(call)
     rank = len(attrs.get("data_format", "NHWC"))
-    call.require(len(shape) == rank, "images of another rank")
+    call.require(len(shape) == rank and min(shape) > 0, "images of another rank, or without elements")
     try:
         sizes = spatial_entries(attrs[size], first, size) if window is None else tuple(window)
         at = windows_on(
@@ -84,7 +84,7 @@ def windows_of(
         found = slide(shape_to_channels_last(shape, first), sizes, at.strides, at.dilations, at.padding)
     except ValueError as error:
         raise NotLowered(str(error)) from error
-    call.require(min(found.output_sizes) > 0 and min(found.input_sizes) > 0, "nothing in the images")
+    call.require(min(found.output_sizes) > 0, "images smaller than the window")
     return found
 
 

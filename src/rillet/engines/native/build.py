@@ -59,6 +59,7 @@ class _Builder:
         results = [*self.outputs, *[array for state, array in self.updates if state not in self.read]]
         self.schedule = Schedule(self.arrays, results, pairs)
         self.kernels: list[Kernel] = []
+        self._read_at: dict[int, list[int]] | None = None
         self.slots: dict[int, int] = {}
         self.taken_over: dict[int, Array] = {}
         self.same_memory: dict[int, list[Array]] = {}
@@ -119,7 +120,7 @@ class _Builder:
         late = {array.number for _, array in self.updates}
         late |= {line[0].number for line in self.same_memory.values()}
         for group in self.schedule.groups:
-            needs = {array.number for array in operands_of(group)}
+            needs = {array.number for array in group.operands}
             makes = {array.number for array in group.members}
             changes = any(over_written(array) is not None for array in group.members)
             if not result or needs & made or makes & late or changes:
@@ -148,7 +149,7 @@ class _Builder:
         """Finds the outputs of opaque kernels that are written over an input which nobody reads later."""
         last_reader: dict[int, int] = {}
         for group in self.schedule.groups:
-            for array in operands_of(group):
+            for array in group.operands:
                 last_reader[array.number] = group.position
         kept = {array.number for array in (*self.outputs, *[value for _, value in self.updates])}
         for group in self.schedule.groups:
@@ -158,7 +159,7 @@ class _Builder:
                     continue
                 if isinstance(source, Source) and source.kind != "variable":
                     continue
-                reads = [array.number for array in operands_of(group)]
+                reads = [array.number for array in group.operands]
                 if last_reader[source.number] <= group.position and reads.count(source.number) == 1:
                     self.taken_over[output.number] = source
                     line = self.same_memory.setdefault(source.number, [source])
@@ -280,9 +281,8 @@ class _Builder:
         group = self.schedule.group_of[value.number]
         if not isinstance(group, RowsGroup) or group.roles[value.number] != "full":
             return False
-        for other in self.schedule.groups:
-            if other is not group and other.position > group.position and source in operands_of(other):
-                return False
+        if any(reader > group.position for reader in self._readers().get(source.number, ())):
+            return False
         if group.contraction is not None and source in stored_operands(group.contraction):
             return False
         if any(role == "row reduction" for role in group.roles.values()):
@@ -294,6 +294,15 @@ class _Builder:
                 loads(group.expression(member), found.append, seen)
         point = group.point("full")
         return all(load.data[1] == point and load.data[2] is None for load in found if load.data[0] is source)
+
+    def _readers(self) -> dict[int, list[int]]:
+        """The positions of the groups that read each source."""
+        if self._read_at is None:
+            self._read_at = {}
+            for group in self.schedule.groups:
+                for array in group.operands:
+                    self._read_at.setdefault(array.number, []).append(group.position)
+        return self._read_at
 
     def _outputs(self, constants: list[programs.Constant], placed: set[int]) -> list[programs.Output]:
         result: list[programs.Output] = []
@@ -411,13 +420,6 @@ def over_written(array: Array) -> Array | None:
         return None
     place = array.opaque.in_place.get(array.position)
     return None if place is None else array.opaque.inputs[place]
-
-
-def operands_of(group: Group) -> list[Array]:
-    """The arrays in memory that a group's kernel reads."""
-    contraction = getattr(group, "contraction", None)
-    extra = [] if contraction is None else stored_operands(contraction)
-    return [*group.reads(), *extra]
 
 
 def write(group: Group, target: Target) -> Kernel:

@@ -77,11 +77,12 @@ def contraction(
     c: Strided | None = None,
     store: Store | None = None,
     scratch: int | None = None,
+    workers: int = 2,
 ) -> KernelInfo:
     """Adds the kernel `name` to the module: see the module's text.
 
     Raises ValueError if the extents of the operands do not fit together, or if neither c nor store is given.
     """
-    plan = plan_contraction(target, Problem.of(a, b, c, store))
+    plan = plan_contraction(target, Problem.of(a, b, c, store), workers)
     ContractionKernel(module, name, target, plan, scratch).write()
     return KernelInfo(name, plan.tasks, plan.task_scratch * plan.tasks)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rillet.engines.native.contraction_operands import Axis, Computed, Operand, Problem, Strided, extent_of
 from rillet.engines.native.llvm import size_of
@@ -123,12 +123,12 @@ class Plan:
         return self.a_block_bytes + round_up(elements * size_of(self.problem.element), _LINE)
 
 
-def plan_contraction(target: Target, problem: Problem) -> Plan:
-    """The cheapest plan."""
+def plan_contraction(target: Target, problem: Problem, workers: int) -> Plan:
+    """The cheapest plan. How many workers there are decides only how many tasks there are, not what is computed."""
     plans = [_across(target, problem), _across(target, problem.transposed)]
     if _reads(problem.a) and _reads(problem.b) and problem.k[-1].strides == (1, 1):
         plans += _along(target, problem)
-    return min(plans, key=lambda plan: plan.cost)
+    return _divided(min(plans, key=lambda plan: plan.cost), workers)
 
 
 # ---- vectors along n -------------------------------------------------------------------------------------------------
@@ -147,28 +147,31 @@ def _across(target: Target, problem: Problem) -> Plan:
     must_pack_b = not _is_plain(problem.b, problem.element) or n.run.strides[0] != 1
     packs_b = must_pack_b or m.units > 2
     panel = round_up(n.size, lanes) * bytes_
-    limit = max(8, target.level1 * 3 // 4 // panel)
+    limit = max(8, target.level1 // panel)
     if not packs_b and m.size <= 2 and k_extent * n_extent * bytes_ > target.level1:
         limit = 8  # b passes by once: read it in long stretches, which processors foresee
     k_outer, k_axis, k_chunk, k_inner = cut_depth(problem.k, limit)
     depth = k_chunk * extent_of(k_inner)
 
     compute = batches * extent_of(m.outer) * extent_of(n.outer) * k_extent * shape_cost
-    cost_a = _pack_cost(problem.a, m.run.strides[0], problem.k[-1].strides[0]) * batches * m_extent * k_extent
-    slowness, most_rows = _direct_cost(target, problem, m, depth, bytes_)
+    across, along = m.run.strides[0], problem.k[-1].strides[0]
+    cost_a = _pack_cost(problem.a, across, along, m.size) * batches * m_extent * k_extent
+    slowness, most_rows = _direct_cost(target, m, depth, across * bytes_, along * bytes_, bytes_)
     if n.units <= 2:
         slowness = 0.0
     packs_a = not _is_plain(problem.a, problem.element) or slowness * compute > cost_a
     if packs_a:
-        most_rows = target.level2 // 2 // (depth * bytes_)
-    m_block, n_block = _blocks(target, problem, m, n, packs_a, packs_b, max(1, most_rows // m.size))
+        most_rows = target.level2 // (depth * bytes_)
+    m_block = m.units if n.units == 1 and not packs_a else even(m.units, max(1, most_rows // m.size))
+    if m.pieces < m_block < m.units:
+        m_block -= m_block % m.pieces  # the first tiles of blocks are to be of one size
 
-    cost = compute + (cost_a * -(-n.units // n_block) if packs_a else slowness * compute)
+    cost = compute + (cost_a if packs_a else slowness * compute)
     if must_pack_b:
-        cost_b = _pack_cost(problem.b, n.run.strides[0], problem.k[-1].strides[1])
+        cost_b = _pack_cost(problem.b, n.run.strides[0], problem.k[-1].strides[1], lanes)
         cost += cost_b * batches * n_extent * k_extent * -(-m.units // m_block)
     return Plan(
-        problem, cost, False, m, n, lanes, k_outer, k_axis, k_chunk, k_inner, packs_a, packs_b, m_block, n_block
+        problem, cost, False, m, n, lanes, k_outer, k_axis, k_chunk, k_inner, packs_a, packs_b, m_block, n.units
     )
 
 
@@ -180,6 +183,7 @@ def _tile_shape(
     vectors = -(-columns // lanes)
     spare = 1 if target.has_fma else 2
     for wide in range(1, min(vectors, target.registers - 2) + 1):
+        block = min(depth, target.level1 // (wide * target.vector_bytes))
         for high in range(1, min(rows, target.registers) + 1):
             if high * wide + min(high, wide) + spare > target.registers:
                 break
@@ -188,9 +192,9 @@ def _tile_shape(
             for panels, width in ((vectors // wide, wide), (1, vectors % wide)):
                 for pieces, size in ((cut.large, cut.size), (cut.pieces - cut.large, cut.small)):
                     if width and pieces:
-                        cost += panels * pieces * _tile_cycles(size, width, depth, turned)
+                        cost += panels * pieces * _tile_cycles(size, width, block, turned)
             variants = (cut.pieces > cut.large) + (vectors % wide > 0)
-            cost *= 1 + 0.002 * wide + 0.0005 * cut.size + 0.01 * variants
+            cost *= 1 + 0.004 * wide + 0.0005 * cut.size + 0.01 * variants
             best = min(best, (cost, cut.size, wide))
     return best
 
@@ -201,17 +205,17 @@ def _tile_cycles(rows: int, vectors: int, depth: int, turned: bool) -> float:
     return max(rows * vectors / 2, (rows + vectors) / 2, 4.5) + finish / depth
 
 
-def _direct_cost(target: Target, problem: Problem, m: Cut, depth: int, bytes_: int) -> tuple[float, int]:
-    """(the share of time that is lost, rows at a time) if a is read where it lies."""
-    across, along = m.run.strides[0] * bytes_, problem.k[-1].strides[0] * bytes_
-    rows = max(1, target.level2 // 2 // (depth * bytes_))
-    if abs(along) <= abs(across) or m.run.extent == 1:
-        # Rows lie apart: the block of rows is to stay in the second cache.
+def _direct_cost(target: Target, m: Cut, depth: int, across: int, along: int, bytes_: int) -> tuple[float, int]:
+    """(the share of time that is lost, rows at a time) if a is read where it lies; across, along: bytes."""
+    row = min(depth * bytes_, max(across, _LINE)) if m.run.extent > 1 else depth * bytes_  # rows may overlap
+    rows = max(1, target.level2 // 2 // row)
+    if along <= across or m.run.extent == 1:
+        # Rows lie apart: a block of them is to stay in the second cache.
         way = target.level2 // _WAYS
-        held = _WAYS * way // max(math.gcd(across, way), depth * bytes_) // 2
-        if m.extent <= min(held, rows):
+        held = min(rows, _WAYS * way // max(math.gcd(across, way), row) // 2)
+        if m.extent <= held:
             return 0.0, rows
-        return (0.12 if held < 96 else 0.05), max(1, min(held, rows))
+        return (0.1 if held < 96 else 0.01), max(1, held)
     # Each k lies apart: a tile takes a line for each.
     if depth > _held(target.level2, along):
         return 0.15, rows
@@ -224,42 +228,40 @@ def _held(cache: int, stride: int) -> int:
     return _WAYS * way // max(math.gcd(stride, way), _LINE) // 2
 
 
-def _pack_cost(operand: Operand, across: int, along: int) -> float:
-    """Cycles an element."""
+def _pack_cost(operand: Operand, across: int, along: int, width: int) -> float:
+    """Cycles an element, if `width` of them are put side by side."""
     if isinstance(operand, Computed):
         return 1.5
     if across == 1:
         return 0.25
-    return 0.4 if along == 1 else 1.5
+    return 2.2 / width + 0.15 if along == 1 else 1.5
 
 
-def _blocks(
-    target: Target, problem: Problem, m: Cut, n: Cut, packs_a: bool, packs_b: bool, most_units: int
-) -> tuple[int, int]:
-    """Units of m and of n a task: blocks that suit the caches, and enough of them for many workers."""
-    m_block = m.units if n.units == 1 and not packs_a else even(m.units, most_units)
-    n_block = n.units
+def _divided(plan: Plan, workers: int) -> Plan:
+    """The plan with blocks cut further, so that there are tasks for all workers."""
+    problem, m, n = plan.problem, plan.m, plan.n
+    m_block, n_block = plan.m_block, plan.n_block
     batches = extent_of(problem.batch)
     work = 2 * batches * m.extent * n.extent * extent_of(problem.k)
-    wanted = min(_TASKS, work // _TASK_FLOPS)
+    wanted = min(4 * workers, work // _TASK_FLOPS) if workers > 1 else 1
 
     def tasks() -> int:
         return batches * -(-m.units // m_block) * -(-n.units // n_block)
 
-    # What is packed once a task must serve enough of the other side.
-    least_n = -(-512 // n.size) if packs_a else 1
-    least_m = -(-96 // m.size) if packs_b else 1
-    if tasks() < wanted:
-        n_block = even(n.units, max(least_n, n.units * tasks() // wanted))
-    if tasks() < wanted:
-        m_block = even(m.units, max(least_m, m_block * tasks() // wanted))
-    if m.pieces < m_block < m.units:
-        m_block -= m_block % m.pieces
-    return m_block, n_block
+    # What is packed once a task must serve enough of the other side: plenty, or else enough, if tasks are too few.
+    for share, rows, columns in ((1, 96, 512), (2, 48, 128)):
+        if tasks() < wanted // share:
+            least = -(-rows // m.size) if plan.packs_b else 1
+            m_block = even(m.units, max(least, min(m_block, m.units * tasks() * share // wanted)))
+            if m.pieces < m_block < m.units:
+                m_block -= m_block % m.pieces
+        if tasks() < wanted // share:
+            least = -(-columns // n.size) if plan.packs_a else 1
+            n_block = even(n.units, max(least, n_block * tasks() * share // wanted))
+    return replace(plan, m_block=m_block, n_block=n_block)
 
 
-_TASKS = 32
-_TASK_FLOPS = 2 << 20
+_TASK_FLOPS = 1 << 20  # worth sending to a worker
 
 
 # ---- vectors along k -------------------------------------------------------------------------------------------------
@@ -280,9 +282,11 @@ def _along(target: Target, problem: Problem) -> list[Plan]:
             best = min(best, (cycles * -(-rows // high) * -(-columns // wide), high, wide))
     m, n = cut_rows(problem.m, best[1]), cut_columns(problem.n, best[2])
     cost = best[0] * extent_of(m.outer) * extent_of(n.outer) * extent_of(problem.batch)
-    m_block, n_block = _blocks(target, problem, m, n, False, False, m.units)
+    read = (extent_of(problem.m) + extent_of(problem.n)) * extent_of(problem.k) * size_of(problem.element)
+    if min(m.units, n.units) > 1 and read > target.level1:
+        cost *= 2.5  # nothing is cut to stay in a cache
     axis, *inner = problem.k
-    return [Plan(problem, cost, True, m, n, lanes, [], axis, axis.extent, inner, False, False, m_block, n_block)]
+    return [Plan(problem, cost, True, m, n, lanes, [], axis, axis.extent, inner, False, False, m.units, n.units)]
 
 
 # ---- cutting ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ have a single, native segment, and a call of theirs is one native call.
 from __future__ import annotations
 
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,12 +19,12 @@ from rillet import config
 from rillet.compiler.arrays import Arrays, Source
 from rillet.compiler.lower import Failed, Lowering, NotInitialized, can_lower, supported
 from rillet.compiler.rules import NeedsValue
-from rillet.core.execution import ExecutionContext, VariableState, holds_variable
+from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable
 from rillet.core.function import Function
 from rillet.core.graph import Operation
 from rillet.engines.native.build import Plan, build
 from rillet.engines.native.program import ProgramFailure
-from rillet.engines.reference import ReferenceExecutable
+from rillet.engines.reference import ReferenceExecutable, dereference
 
 # Programs kept for one segment: as many signatures.
 _MOST_PROGRAMS = 64
@@ -40,25 +41,26 @@ class Segment:
         self.plans: OrderedDict[Any, Plan] = OrderedDict()
         self.seen: dict[Any, int] = {}
         self.by_value: set[int] = set()
-        self.passes_variables = any(not supported(tensor.dtype) or tensor.dtype.is_ref_dtype for tensor in function.inputs)
+        self.passes_variables = any(not supported(tensor.dtype) or holds_variable(tensor) for tensor in function.inputs)
         self._reference: ReferenceExecutable | None = None
-        self._last: Callable[..., Any] | None = None
-        self._last_states: tuple[Any, ...] = ()
+        self._lock = threading.RLock()
+        self._last: tuple[Callable[..., Any], tuple[Any, ...]] | None = None  # what was called last, for which variables
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
-        last = self._last
-        if last is not None:
-            if self.passes_variables:
-                states = tuple([value for value in arrays if value.__class__ is VariableState])
-                if states == self._last_states:
-                    result = last(*[value for value in arrays if value.__class__ is not VariableState])
+        try:
+            if self._last is not None:
+                program, states = self._last
+                if not self.passes_variables:
+                    result = program(*arrays)
                     if result is not None:
                         return result  # type: ignore[no-any-return]
-            else:
-                result = last(*arrays)
-                if result is not None:
-                    return result  # type: ignore[no-any-return]
-        return self._call(arrays)
+                elif states == tuple([value for value in arrays if value.__class__ is VariableState]):
+                    result = program(*[value for value in arrays if value.__class__ is not VariableState])
+                    if result is not None:
+                        return result  # type: ignore[no-any-return]
+            return self._call(arrays)
+        except ProgramFailure:  # no variable has changed yet
+            return self.reference()(arrays)  # which says what is wrong
 
     def reference(self) -> ReferenceExecutable:
         if self._reference is None:
@@ -67,28 +69,34 @@ class Segment:
 
     def _call(self, arrays: Sequence[Any]) -> list[Any]:
         given = [_in_order(value) for value in arrays]
-        key = self._signature(given)
+        with self._lock:
+            key, plan = self._plan(given)
+        if plan is None:
+            return self.reference()(arrays)
+        numbers = [value for value in given if value.__class__ is not VariableState]
+        result = plan.program.call(*numbers)
+        if result is None:  # a variable changed its shape, or lost its value
+            with self._lock:
+                self.plans.pop(key, None)
+            return self.reference()(arrays)
+        if not self.by_value:
+            self._last = plan.program.call, tuple(value for value in given if value.__class__ is VariableState)
+        return result  # type: ignore[no-any-return]
+
+    def _plan(self, arrays: Sequence[Any]) -> tuple[Any, Plan | None]:
+        """The program for these arrays, and its signature; None while there is none."""
+        key = self._signature(arrays)
         plan = self.plans.get(key)
         if plan is None:
-            plan = self._compiled(key, given)
+            plan = self._compiled(key, arrays)
             if plan is None:
-                return self.reference()(arrays)
+                return key, None
+            key = self._signature(arrays)  # compiling may have found that it depends on values
             self.plans[key] = plan
             if len(self.plans) > _MOST_PROGRAMS:
                 self.plans.popitem(last=False)
         self.plans.move_to_end(key)
-        numbers = [value for value in given if value.__class__ is not VariableState]
-        try:
-            result = plan.program.call(*numbers)
-        except ProgramFailure:
-            return self.reference()(arrays)  # which says what is wrong
-        if result is None:  # a variable changed its shape, or lost its value
-            del self.plans[key]
-            return self.reference()(arrays)
-        if not self.by_value:
-            self._last = plan.program.call
-            self._last_states = tuple(value for value in given if value.__class__ is VariableState)
-        return result  # type: ignore[no-any-return]
+        return key, plan
 
     def _signature(self, arrays: Sequence[Any]) -> Any:
         parts: list[Any] = []
@@ -167,7 +175,11 @@ class NativeExecutable:
         self.context = context
         self.denied = denied
         self._free = self._repeatable()
-        real = [operation for operation in function.operations if id(operation) not in self._free]
+        real = [
+            operation
+            for operation in function.operations
+            if id(operation) not in self._free and operation.type != "NoOp"
+        ]
         native = [self._is_native(operation) for operation in real]
         self._segments: list[tuple[list[int], list[int]]] = []
         self._bodies: list[Any] = []
@@ -233,10 +245,13 @@ class NativeExecutable:
                 continue
             waits = [tensor.op for tensor in operation.inputs if id(tensor) not in given]
             waits += operation.control_inputs
-            parity = 0 if self._is_native(operation) else 1
             before = [number[id(other)] for other in waits if id(other) in number]
+            if operation.type == "NoOp":  # it runs nowhere
+                number[id(operation)] = max(before, default=0)
+                continue
+            parity = 0 if self._is_native(operation) else 1
             place = max((_after(other, parity) for other in before), default=parity)
-            if operation.definition.is_stateful:
+            if operation.definition.is_stateful or _reads_variable(operation):
                 place = last_effect = max(place, _after(last_effect, parity))
             number[id(operation)] = place
         self._compose(number, given)
@@ -246,17 +261,18 @@ class NativeExecutable:
         users: dict[int, int] = {id(tensor): sys.maxsize for tensor in self.function.outputs}
         for operation in self.function.operations:
             place = number.get(id(operation))
-            if place is None:
+            if place is None or operation.type == "NoOp":
                 continue
             members = groups.setdefault(place, {})
             self._add_free(members, operation, number, given, users)
             members[id(operation)] = operation
         for tensor in self.function.outputs:
-            if id(tensor) not in given and id(tensor.op) not in number:
-                last = groups.setdefault(max(groups) + max(groups) % 2, {})
+            if id(tensor) not in given and id(tensor.op) not in number and not holds_variable(tensor):
+                last = groups.setdefault(_after(max(groups), 0 if supported(tensor.dtype) else 1), {})
                 self._add_free(last, tensor.op, number, given, users)
                 last[id(tensor.op)] = tensor.op
         self._slots: dict[int, int] = {}
+        self._states: dict[int, VariableState] = {}
         self._inputs = [self._slot(tensor) for tensor in self.function.inputs]
         wanted = {id(tensor) for tensor in self.function.outputs}
         for place in sorted(groups):
@@ -268,6 +284,7 @@ class NativeExecutable:
                 for operation in members.values()
                 for tensor in operation.outputs
                 if id(tensor) not in given
+                and not holds_variable(tensor)
                 and (users.get(id(tensor), -1) > place if id(operation) in number else id(tensor) in wanted)
             ]
             function = Function(
@@ -275,8 +292,19 @@ class NativeExecutable:
             )
             kind = Segment if place % 2 == 0 else ReferenceExecutable
             self._bodies.append(kind(function, self.context))
-            self._segments.append(([self._slot(t) for t in inputs.values()], [self._slot(t) for t in outputs]))
-        self._outputs = [self._slot(tensor) for tensor in self.function.outputs]
+            sources = [self._slot(self._held(t, given)) for t in inputs.values()]
+            self._segments.append((sources, [self._slot(t) for t in outputs]))
+        self._outputs = [self._slot(self._held(tensor, given)) for tensor in self.function.outputs]
+        self._reads = [holds_variable(tensor) for tensor in self.function.outputs]
+
+    def _held(self, tensor: Any, given: set[int]) -> Any:
+        """The tensor; or that of the variable it refers to, which is passed from segment to segment in its stead."""
+        while holds_variable(tensor) and id(tensor) not in given and tensor.op.inputs:
+            tensor = tensor.op.inputs[0]
+        if holds_variable(tensor) and id(tensor) not in given:
+            create = bind_kernel(tensor.op.definition, tensor.op.attrs, self.context, tensor.op)
+            self._states[self._slot(tensor)] = create()
+        return tensor
 
     def _add_free(
         self,
@@ -301,6 +329,8 @@ class NativeExecutable:
 
     def _run_segments(self, arrays: Sequence[Any]) -> list[Any]:
         values: list[Any] = [None] * len(self._slots)
+        for slot, state in self._states.items():
+            values[slot] = state
         for slot, array in zip(self._inputs, arrays, strict=True):
             values[slot] = array
         for number, (inputs, outputs) in enumerate(self._segments):
@@ -312,7 +342,17 @@ class NativeExecutable:
                 results = self._bodies[number](given)
             for slot, value in zip(outputs, results, strict=True):
                 values[slot] = value
-        return [values[slot] for slot in self._outputs]
+        return [
+            dereference(values[slot]) if read else values[slot]
+            for slot, read in zip(self._outputs, self._reads, strict=True)
+        ]
+
+
+def _reads_variable(operation: Operation) -> bool:
+    """Whether the operation takes the value that a reference variable has when it runs."""
+    if operation.definition.passes_reference and holds_variable(operation.outputs[0]):
+        return False
+    return any(holds_variable(tensor) for tensor in operation.inputs)
 
 
 def _passes(tensor: Any) -> bool:

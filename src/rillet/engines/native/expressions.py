@@ -15,7 +15,7 @@ from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.engines.native import storage, vecmath
-from rillet.engines.native.llvm import Builder, Region, Value, element_of, is_float, lanes_of, vector
+from rillet.engines.native.llvm import Builder, Region, Value, element_of, is_float, lanes_of, size_of, vector
 from rillet.engines.native.target import Target
 
 _STORAGE = {
@@ -178,6 +178,10 @@ class Expressions:
             return self._load(node)
         if node.operation == "checked":
             return self._checked(arguments[0], node.data)
+        if node.operation == "nonzero":
+            zero = b.compare("eq", arguments[0], b.constant(arguments[0].type, 0))
+            self._fail(zero)
+            return b.select(zero, b.constant(arguments[0].type, 1), arguments[0])
         return operation(b, self.target, node, arguments, vector(type_, self.lanes if varies else 1))
 
     # ---- places -------------------------------------------------------------------------------------------------
@@ -275,7 +279,8 @@ class Expressions:
     def _load(self, node: Scalar) -> Value:
         array, flat, guard = node.data
         flat = flat - self.bases.get(array.number, 0)
-        element = storage_type(array.dtype)
+        # 16-bit floats as integers: processors that lack them have no masked loads of them either.
+        element = "i16" if array.dtype in (dtypes.float16, dtypes.bfloat16) else storage_type(array.dtype)
         b = self.builder
         pointer = self.pointer(array)
         mask = None if guard is None else self.value(guard)
@@ -286,15 +291,18 @@ class Expressions:
             place = b.offset(pointer, self.form(flat, "i64"), element)
             return self._loaded(self._guarded_load(place, element, mask), array.dtype, widen=self.varies(node))
         wide = vector(element, self.lanes)
-        if mask is not None and lanes_of(mask.type) == 1 and self.lanes > 1:
-            mask = self.widened(guard, mask)
         if len(varying) == 1 and varying.get(self.lane, 0) == 1:  # type: ignore[arg-type]
             place = b.offset(pointer, self._start(flat), element)
             if mask is None:
                 loaded = b.load(place, wide)
-            else:
+            elif lanes_of(mask.type) == self.lanes:
                 loaded = b.masked_load(place, wide, mask, Value("zeroinitializer", wide))
+            else:  # all lanes or none
+                zeros = b.module.constant(f"[{size_of(wide)} x i8]", "zeroinitializer")
+                loaded = b.load(b.value("ptr", f"select {mask}, ptr {place.text}, ptr {zeros}"), wide)
             return self._loaded(loaded, array.dtype)
+        if mask is not None:
+            mask = self.widened(guard, mask)
         parts: list[Value] = []
         if len(varying) == 1 and self.lane in varying:
             start = self._start(flat)
@@ -340,7 +348,7 @@ class Expressions:
         if dtype is dtypes.bool:
             value = b.compare("ne", value, b.constant(value.type, 0))
         elif dtype in (dtypes.float16, dtypes.bfloat16):
-            value = storage.widen(b, self.target, value, "float")
+            value = storage.widen(b, self.target, b.convert("bitcast", value, storage_type(dtype)), "float")
         return b.splat(value, self.lanes) if widen else value
 
     def store(self, value: Value, array: Array, flat: Linear) -> None:
@@ -378,6 +386,14 @@ class Expressions:
             self._aside = b.alloca("i32")
         place = b.value("ptr", f"select {condition}, ptr {self.pointer(ERROR).text}, ptr {self._aside.text}")
         b.store(Value("1", "i32"), place)
+
+
+    def _fail(self, bad: Value) -> None:
+        """Sets the program's error where a lane is bad."""
+        b = self.builder
+        anywhere = self._any(bad) if lanes_of(bad.type) > 1 else bad
+        place = self.pointer(ERROR)
+        b.store(b.binary("or", b.load(place, "i32"), b.convert("zext", anywhere, "i32")), place)
 
 
 def _atom_variables(atom: Atom) -> frozenset[Variable]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rillet.compiler.arrays import Array, Contraction, size_of
 from rillet.compiler.index import Linear, Variable, strides_of
-from rillet.compiler.scalar import Scalar, loads
+from rillet.compiler.scalar import Scalar, can_fail, loads
 from rillet.compiler.schedule import RowsGroup, operand_loads, operand_variables
 from rillet.engines.native.contraction import Strided, contraction
-from rillet.engines.native.expressions import Expressions, storage_type
+from rillet.engines.native.expressions import ERROR, Expressions, storage_type
 from rillet.engines.native.kernel import Kernel, bases_of, unravelled
 from rillet.engines.native.llvm import Builder, Module, Value
 from rillet.engines.native.target import Target
@@ -58,11 +58,15 @@ class _ProductWriter:
         for member in self.group.members:
             if member is not product and member.number in wanted:
                 loads(self.expressions[member.number], self._note_operand)
+                if can_fail(self.expressions[member.number]):
+                    self._operand(ERROR)
         module = Module()
         scratch = len(self.operands)
         info = contraction(
             module, "kernel", self.target, a, b, c if plain else None, None if plain else self._store, scratch
         )
+        if len(self.operands) != scratch:
+            raise AssertionError("the epilogue of a contraction reads what was not foreseen")
         work = product.size * size_of(product.inner) // self.target.lanes(4)
         shape = "x".join(str(size_of(axes)) for axes in (product.batch, product.rows, product.columns, product.inner) if axes)
         return Kernel(f"product {shape}", str(module), self.operands, info.tasks, work, scratch=info.scratch_bytes, bases=self.bases)

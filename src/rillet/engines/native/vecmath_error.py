@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rillet.engines.native.vecmath_exp import exp, exp_of_sum
-from rillet.engines.native.vecmath_lanes import Lanes, exact_product, polynomial
-from rillet.engines.native.vecmath_tables import ERF, ERF_TAIL, ERFC
+from rillet.engines.native.vecmath_exp import exp_of_sum
+from rillet.engines.native.vecmath_lanes import Lanes, exact_product, exact_sum, ordered_sum, polynomial
+from rillet.engines.native.vecmath_tables import ERF, ERF_TAIL, ERFC, ERFC_CENTRE
 
-_CENTRE = 3.078125
-# Beyond these erfc is 0.
-_LAST = {"double": 27.3, "widened": 10.1}
+# From here on erfc is 0.
+_LAST = {"float": 10.1, "double": 27.3}
 
 
 def erf(x: Lanes) -> Lanes:
@@ -22,24 +21,31 @@ def erf(x: Lanes) -> Lanes:
 
 
 def _erf_of_small(x: Lanes) -> Lanes:
-    return x.fused(polynomial(x * x, ERF["double" if x.kind == "double" else "float"]), x)
+    return x.fused(polynomial(x * x, ERF[x.kind]), x)
 
 
 def erfc(x: Lanes) -> Lanes:
-    """1 - erf(x) between -1/2 and 1/2."""
-    if x.kind == "float":
-        return erfc(x.widened()).narrowed()
+    """1 - erf(x) while that is above 1/4, where the difference costs no accuracy to speak of."""
     size = x.magnitude()
     tail = _erfc_of_large(size)
-    return (size < 0.5).choose(1 - _erf_of_small(x), (x < 0.0).choose(2 - tail, tail))
+    return (size < 0.8).choose(1 - _erf_of_small(x), (x < 0.0).choose(2 - tail, tail))
 
 
 def _erfc_of_large(x: Lanes) -> Lanes:
-    """exp(-x**2) P((x - k) / (x + k)) / (x + k), for x >= 1/2."""
+    """exp(-x**2) P(t) / (x + k), t = (x - k) / (x + k) = 2 x / (x + k) - 1, for x >= 1/2.
+
+    The square, the divisor, its inverse and the first two terms of P are taken with their errors.
+    """
     x = x.at_most(_LAST[x.kind])
-    inverse = 1 / (x + _CENTRE)
-    factor = inverse * polynomial((x - _CENTRE) * inverse, ERFC[x.kind])
-    square, low = exact_product(x, x)
-    if x.kind == "widened":
-        return factor * exp(-square)
-    return exp_of_sum(-square, -low, factor)
+    centre = ERFC_CENTRE[x.kind]
+    divisor, divisor_low = exact_sum(x, x.constant(centre))
+    inverse = 1 / divisor
+    product, error = exact_product(inverse, divisor)
+    relative_error = ((1 - product) - error) - inverse * divisor_low
+    t = (2 * x).fused(inverse.fused(relative_error, inverse), -1.0)
+    first, *others = ERFC[x.kind]
+    value, value_low = ordered_sum(x.constant(first), t * polynomial(t, others))
+    factor, factor_low = exact_product(inverse, value)
+    factor_low = factor.fused(relative_error, factor_low) + inverse * value_low
+    square, square_low = exact_product(x, x)
+    return exp_of_sum(-square, -square_low, factor, factor_low)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rillet.engines.native.vecmath_lanes import Lanes, bits_of, exact_product, odd_polynomial, ordered_sum, polynomial
-from rillet.engines.native.vecmath_tables import ATANH, ATANH_REST, EXP, EXP2, LN2, LOG, SINH, TANH
+from rillet.engines.native.vecmath_tables import ATANH, ATANH_REST, EXP, EXP2, LN2, LOG, LOG1P, SINH, TANH
 
 # ---- exponentials -------------------------------------------------------------------------------------------------
 
@@ -13,16 +13,18 @@ from rillet.engines.native.vecmath_tables import ATANH, ATANH_REST, EXP, EXP2, L
 _RANGE = {"float": (-105.0, 90.0), "double": (-747.0, 711.0), "widened": (-300.0, 300.0)}
 
 
-def _reduced(x: Lanes, extra: int) -> tuple[Lanes, Lanes]:
-    """x = n log(2) + r: r, and integers whose low bits are n + extra.
+def _reduced(x: Lanes, extra: int, low: Lanes | None = None) -> tuple[Lanes, Lanes]:
+    """x + low = n log(2) + r: r, and integers whose low bits are n + extra.
 
     Adding `rounder` leaves the integer nearest to x / log(2) in the low bits, so that nothing has to be converted.
     """
     rounder = x.format.rounder + extra
     biased = x.fused(1 / math.log(2), rounder)
     n = biased - rounder
-    high, low = LN2[x.kind]
-    return n.fused(-low, n.fused(-high, x)), biased.bits()
+    high, rest = LN2[x.kind]
+    r = n.fused(-high, x)
+    r = n.fused(-rest, r) if low is None else r + n.fused(-rest, low)
+    return r, biased.bits()
 
 
 def _power_of_two(biased: Lanes) -> Lanes:
@@ -30,14 +32,14 @@ def _power_of_two(biased: Lanes) -> Lanes:
     return (biased << (23 if biased.element == "i32" else 52)).as_float()
 
 
-def _exp_parts(x: Lanes, halvings: int = 0) -> tuple[Lanes, Lanes, Lanes]:
-    """exp(x) / 2**halvings = exp(r) * 2**a * 2**b: r, and a and b with their bias, for `_power_of_two`.
+def _exp_parts(x: Lanes, halvings: int = 0, low: Lanes | None = None) -> tuple[Lanes, Lanes, Lanes]:
+    """exp(x + low) / 2**halvings = exp(r) * 2**a * 2**b: r, and a and b with their bias, for `_power_of_two`.
 
     Two factors, because one reaches neither the subnormal numbers nor infinity. The product with the second one is the
     only one that can be inexact, so that such results are rounded once.
     """
     lowest, highest = _RANGE[x.kind]
-    r, biased = _reduced(x.at_least(lowest).at_most(highest), 2 * x.format.bias - halvings)
+    r, biased = _reduced(x.at_least(lowest).at_most(highest), 2 * x.format.bias - halvings, low)
     half = biased >> 1
     return r, half, biased - half
 
@@ -55,13 +57,14 @@ def exp(x: Lanes) -> Lanes:
     return _exp_of_reduced(r) * _power_of_two(a) * _power_of_two(b)
 
 
-def exp_of_sum(x: Lanes, low: Lanes, factor: Lanes | None = None) -> Lanes:
-    """factor * exp(x + low), where low is much smaller than 1."""
-    r, a, b = _exp_parts(x)
-    if factor is None:
-        significand = _exp_of_reduced(r + low)
+def exp_of_sum(x: Lanes, low: Lanes, factor: Lanes | None = None, factor_low: Lanes | None = None) -> Lanes:
+    """(factor + factor_low) * exp(x + low), where the low parts are much the smaller ones."""
+    r, a, b = _exp_parts(x, low=low)
+    if factor is None or factor_low is None:
+        significand = _exp_of_reduced(r)
     else:
-        significand = _expm1_of_reduced(r + low).fused(factor, factor)
+        above_one = _expm1_of_reduced(r)
+        significand = factor + factor.fused(above_one, factor_low.fused(above_one, factor_low))
     return significand * _power_of_two(a) * _power_of_two(b)
 
 
@@ -200,15 +203,21 @@ def _log1p_above_minus_one(x: Lanes, low: Lanes | None = None, doubled: Lanes | 
 
 def softplus(x: Lanes) -> Lanes:
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
-    return x.at_least(0.0) + _log1p_above_minus_one(exp(-x.magnitude()))
+    small, positive = exp(-x.magnitude()), x.at_least(0.0)
+    if x.kind != "float":
+        return positive + _log1p_above_minus_one(small)
+    first, *others = LOG1P[x.kind]
+    return small + (small * small).fused(polynomial(small, others).fused(small, first), positive)
+
+
+# From here on 1 is nothing beside x or x**2.
+_WITHOUT_ONE = {"float": 2.0**30, "double": 2.0**60}
 
 
 def asinh(x: Lanes) -> Lanes:
     """log1p(y + q), q = y**2 / (1 + sqrt(y**2 + 1)), y = |x|; log(2 y) for large ones."""
-    if x.kind == "float":
-        return asinh(x.widened()).narrowed()
     y = x.magnitude()
-    large = y > 2.0**60
+    large = y > _WITHOUT_ONE[x.kind]
     square = y * y
     total, low = ordered_sum(y, square / ((square + 1).sqrt() + 1))
     return _log1p_of_sum(large.choose(y, total), large.choose(y.constant(0.0), low), large).signed_as(x)
@@ -216,9 +225,7 @@ def asinh(x: Lanes) -> Lanes:
 
 def acosh(x: Lanes) -> Lanes:
     """log1p(t + q), t = x - 1, q = sqrt(t (x + 1)); log(2 x) for large x."""
-    if x.kind == "float":
-        return acosh(x.widened()).narrowed()
-    large = x > 2.0**60
+    large = x > _WITHOUT_ONE[x.kind]
     t = x - 1
     total, low = ordered_sum((t * (x + 1)).sqrt(), t)
     result = _log1p_of_sum(large.choose(x, total), large.choose(x.constant(0.0), low), large)
@@ -233,8 +240,6 @@ def _log1p_of_sum(x: Lanes, low: Lanes, doubled: Lanes) -> Lanes:
 
 def atanh(x: Lanes) -> Lanes:
     """log1p(2 y / (1 - y)) / 2, y = |x|, where what the difference and the quotient lose is made good."""
-    if x.kind == "float":
-        return atanh(x.widened()).narrowed()
     y = x.magnitude()
     below = 1 - y
     quotient = (y + y) / below

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rillet.engines.native.llvm import Builder, Value, element_of, is_float, lanes_of, vector
+from rillet.engines.native.llvm import Builder, Value, element_of, is_float, lanes_of
 from rillet.engines.native.target import Target
 
 

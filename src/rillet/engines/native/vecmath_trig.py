@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from rillet.engines.native.llvm import Builder, Value, vector
@@ -70,15 +71,20 @@ def _small_sine_angle(x: Lanes, quarters: int) -> Lanes:
 def _large_sine_angle(x: Lanes, quarters: int) -> Lanes:
     if x.kind == "float":
         return _large_sine_angle(x.widened(), quarters).narrowed()
-    angle, _, quadrant = _large_angles(x)
+    angle, low, quadrant = _large_angles(x)
     quadrant = quadrant + quarters
-    is_odd = (quadrant & 1).equals(1)
-    angle = is_odd.choose(math.pi / 2 - angle.magnitude(), angle)
-    return _negative_where_odd(angle, quadrant >> 1)
+    half_pi, half_pi_low = (part / 2 for part in PI["double"][:2])
+    complement = (half_pi - angle.magnitude()) + (half_pi_low - low.flip(angle.sign_bit()))
+    return _negative_where_odd((quadrant & 1).equals(1).choose(complement, angle), quadrant >> 1)
 
 
 def _large_angles(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """x - n pi / 2 for large doubles, as numbers and their errors, and integers whose two low bits are n's."""
+    """x - n pi / 2 for large x, as numbers and their errors, and integers whose two low bits are n's."""
+    if x.kind == "float":
+        angle, low, quadrant = _large_angles(x.widened())
+        rounded = angle.narrowed()
+        rest = (angle - rounded.widened()) + low
+        return rounded, rest.narrowed(), quadrant.convert("trunc", "i32")
     b = x.builder
     _define_large_angle(b, x)
     count = x.count
@@ -122,7 +128,7 @@ def _large_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     words = _times(window, (bits & ((1 << 52) - 1)) | (1 << 52))
     top = (words[0] << 32) | words[1]
     quadrant = (top + (1 << 61)) >> 62
-    signed, *rest = [((high << 2) | (low >> 30)) & _WORD for high, low in zip(words[:4], words[1:5])]
+    signed, *rest = [((high << 2) | (low >> 30)) & _WORD for high, low in itertools.pairwise(words[:5])]
     first = (signed ^ (1 << 31)).small_integer_to("double") - 2.0**31  # from -1/2 to 1/2, not from 0 to 1
     fraction, low = ordered_sum(first * 2.0**-32, rest[0].small_integer_to("double") * 2.0**-64)
     fraction, lost = ordered_sum(fraction, rest[1].small_integer_to("double") * 2.0**-96)
@@ -149,7 +155,7 @@ def _bits_of_two_over_pi(exponent: Lanes) -> list[Lanes]:
     for word in range(4):
         value = b.load(b.offset(pointer, b.i64(word), "i64"), "i64")
         loaded.append(Lanes(b, exponent.target, value, exponent.kind))
-    pairs = [(high << shift) | ((low >> 1) >> (63 - shift)) for high, low in zip(loaded, loaded[1:])]
+    pairs = [(high << shift) | ((low >> 1) >> (63 - shift)) for high, low in itertools.pairwise(loaded)]
     return [word for pair in pairs for word in (pair >> 32, pair & _WORD)]
 
 
@@ -179,14 +185,15 @@ def cos(x: Lanes) -> Lanes:
 
 def tan(x: Lanes) -> Lanes:
     """The tangent of x - n pi / 2, for an odd n divided into -1. The angle's error counts double at pi / 4."""
-    if x.kind == "float":
+    if x.kind == "float" and not x.target.has_fma:
         return tan(x.widened()).narrowed()
     rounder = x.format.rounder
     biased = x.fused(2 / math.pi, rounder)
-    near = (*_minus_multiple_in_two(x, biased - rounder), biased.bits())
+    near = [*_minus_multiple_in_two(x, biased - rounder), biased.bits()]
     large = x.magnitude() > _LIMIT[x.kind]
-    choose = lambda far: [large.choose(f, n) for f, n in zip(far, near)]  # noqa: E731
-    angle, low, integers = large.rarely(lambda: choose(_large_angles(x)), near)
+    angle, low, integers = large.rarely(
+        lambda: [large.choose(far, small) for far, small in zip(_large_angles(x), near)], near
+    )
     square = angle * angle
     tail = angle * (square * polynomial(square, TAN[x.kind]))
     rough = angle + tail

@@ -1,0 +1,259 @@
+"""Writing at indices: scatters, segment sums, and the updates of single rows by optimizers.
+
+They are kernels of their own, which change an array in place: rows are combined one after the other, in the order of the
+indices, so that results are the same from run to run. What divides the work among threads are columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.compiler.arrays import Array, Arrays, Constant, size_of
+from rillet.compiler.index import ZERO, Linear, Variable, flatten, linear, strides_of, unflatten
+from rillet.compiler.lowering.places import known, whole_number
+from rillet.compiler.rules import Call, lowering
+from rillet.compiler.scalar import Scalar
+from rillet.core import dtypes
+from rillet.core.dtypes import DType
+from rillet.core.execution import VariableState
+
+# Elements that make it worth while to divide the columns; parts that they are divided into at most; bytes of a cache line.
+_WORTH_DIVIDING, _MOST_TASKS, _LINE = 1 << 15, 8, 64
+# Vector operations that one update of a row costs, apart from its elements.
+_ROW = 6
+
+
+def _parts(elements: int, width: int, dtype: DType) -> int:
+    """Into how many tasks rows of that width are divided: equal ones, of whole cache lines."""
+    if elements < _WORTH_DIVIDING:
+        return 1
+    fitting = [
+        count
+        for count in range(1, _MOST_TASKS + 1)
+        if width % count == 0 and width // count * dtype.size % _LINE == 0
+    ]
+    return max(fitting, default=1)
+
+
+class Rows:
+    """Rows (or deeper slices) of an array, named by indices: `target` [*outer, *inner], an update for each index.
+
+    indices: [*several], or [*several, depth] where several coordinates name a slice. skips: negative indices are left out,
+    others are errors. count: how many of the indices count (a scalar array); None for all.
+    """
+
+    def __init__(
+        self, target: Array, indices: Array, deep: bool = False, skips: bool = False, count: Array | None = None
+    ) -> None:
+        self.program = target.program
+        self.target, self.indices, self.deep, self.skips, self.count = target, indices, deep, skips, count
+        self.several = indices.shape[:-1] if deep else indices.shape
+        self.depth = indices.shape[-1] if deep else 1
+        self.limits = target.shape[: self.depth]
+        self.inner = target.shape[self.depth :]
+        self.number = Variable("number", size_of(self.several))
+        self.width = size_of(self.inner)
+        self.tasks = _parts(self.number.extent * self.width, self.width, target.dtype)
+        self.task = Variable("task", self.tasks)
+        self.column = Variable("column", self.width // self.tasks)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is anything to do, and the coordinates are not too many."""
+        return self.depth <= self.target.rank and self.target.size > 0 and self.number.extent > 0
+
+    @property
+    def work(self) -> int:
+        return self.number.extent * (self.width // 4 + _ROW)
+
+    @property
+    def reads(self) -> list[Array]:
+        return [self.indices] if self.count is None else [self.indices, self.count]
+
+    def place(self) -> tuple[Linear, ...]:
+        """Which update it is, as an index of `several`."""
+        return unflatten(linear(self.number), self.several)
+
+    def inside(self) -> tuple[Linear, ...]:
+        """Which element of the row, as an index of `inner`."""
+        return unflatten(linear(self.task) * self.column.extent + linear(self.column), self.inner)
+
+    def are_known(self) -> bool:
+        """Whether the indices are known, and none is out of range."""
+        if not isinstance(self.indices, Constant):
+            return False
+        numbers = np.asarray(self.indices.value).reshape(-1, self.depth)
+        return bool(((numbers >= 0) & (numbers < np.array(self.limits))).all())
+
+    def _coordinates(self, w: Any) -> list[Any]:
+        """The coordinates of the present update, as numbers (i64)."""
+        last: list[tuple[int, ...]] = [(axis,) for axis in range(self.depth)] if self.deep else [()]
+        return [
+            w.value(self.program.convert(self.indices.at(*self.place(), *axis), dtypes.int64)) for axis in last
+        ]
+
+    def _stop(self, w: Any) -> Any:
+        return None if self.count is None else w.value(self.program.convert(self.count.at(), dtypes.int64))
+
+    def check(self, w: Any) -> None:
+        """Ends the kernel, before it changes anything, if an index is out of range."""
+        if self.are_known():
+            return
+        b = w.b
+        greatest = "smax" if self.skips else "umax"
+        with w.loop(self.number, self._stop(w), [b.i64(0)] * self.depth) as loop:
+            pairs = zip(loop.carried, self._coordinates(w), strict=True)
+            loop.carry(*[b.intrinsic(greatest, "i64", most, number) for most, number in pairs])
+        for most, limit in zip(loop.results, self.limits, strict=True):
+            w.refuse(b.compare("uge", most, b.i64(limit)))
+
+    def each(self, w: Any, body: Callable[[Any, int], None]) -> None:
+        """Calls body(place, lanes) to write what is done to `lanes` neighbours from element number `place` of the target."""
+        b, step = w.b, self.column.extent
+        steps = strides_of(self.limits)
+        with w.tasks(self.task) as task, w.loop(self.number, self._stop(w)):
+            coordinates = self._coordinates(w)
+            row = b.i64(0)
+            for number, stride in zip(coordinates, steps, strict=True):
+                row = b.add(row, b.mul(number, b.i64(stride)))
+            first = b.add(b.mul(row, b.i64(self.width)), b.mul(task, b.i64(step)))
+
+            def columns() -> None:
+                lanes = w.target.lanes(self.target.dtype.size) * 2
+                w.across(self.column, lambda start, width: body(b.add(first, start), width), lanes)
+
+            if not self.skips:
+                columns()
+                return
+            with b.when(b.compare("sge", coordinates[0], b.i64(0))):
+                columns()
+
+
+def scatter(
+    target: Array, indices: Array, updates: Array, kind: str, deep: bool = False, skips: bool = False,
+    count: Array | None = None,
+) -> Array:  # fmt: skip
+    """`target` with its rows at the indices combined with updates [*several, *inner] (or a scalar), in order."""
+    rows = Rows(target, indices, deep, skips, count)
+    whole = (*rows.several, *rows.inner)
+    program, dtype = target.program, target.dtype
+    if not size_of(whole):
+        return target
+    updates = program.broadcast(updates, whole)
+
+    def emit(w: Any) -> None:
+        output = w.opaque.outputs[0]
+        rows.check(w)
+
+        def combine(place: Any, lanes: int) -> None:
+            value = w.value(updates.at(*rows.place(), *rows.inside()))
+            if kind != "update":
+                value = w.apply(kind, dtype, w.load(output, place, lanes), value)
+            w.store(w.b.splat(value, lanes), output, place)
+
+        rows.each(w, combine)
+
+    inputs = (target, updates, *rows.reads)
+    options = {"tasks": rows.tasks, "work": rows.work, "in_place": {0: 0}, "streamed": range(1, len(inputs))}
+    return program.opaque(f"scatter {kind}", inputs, [(target.shape, dtype)], emit, **options)[0]
+
+
+def write_part(
+    target: Array, shape: Sequence[int], place: Callable[[Sequence[Linear]], Sequence[Linear]], value: Array,
+    reads: Sequence[Array] = (),
+) -> Array:  # fmt: skip
+    """`target` with other values at some places: value [*shape] goes to place(index of value). reads: what places need."""
+    program = target.program
+    extents = tuple(shape) or (1,)
+    variables = tuple(Variable(f"i{axis}", extent) for axis, extent in enumerate(extents))
+
+    def emit(w: Any) -> None:
+        output = w.opaque.outputs[0]
+        index = [linear(variable) for variable in variables][: len(shape)]
+        where = flatten(place(index), target.shape)
+        last = variables[-1]
+        side_by_side = last.extent == 1 or where.terms.get(last) == 1
+
+        def put(first: Any, lanes: int) -> None:
+            start = w.b.add(w.index(where - linear(last) if side_by_side else where), first if side_by_side else w.b.i64(0))
+            w.store(w.b.splat(w.value(value.at(*index)), lanes), output, start)
+
+        def nest(rest: Sequence[Variable]) -> None:
+            if not rest:
+                w.across(last, put, None if side_by_side else 1)
+                return
+            with w.loop(rest[0]):
+                nest(rest[1:])
+
+        with w.tasks():
+            nest(variables[:-1])
+
+    inputs = (target, value, *reads)
+    work = size_of(extents) // (4 if len(shape) else 1) + 8
+    options = {"work": work, "in_place": {0: 0}, "streamed": range(1, len(inputs))}
+    return program.opaque("write part", inputs, [(target.shape, target.dtype)], emit, **options)[0]
+
+
+def filled(program: Arrays, value: float | int, shape: Sequence[int], dtype: DType) -> Array:
+    return program.broadcast(program.constant(value, dtype), shape)
+
+
+# ---- scatters -------------------------------------------------------------------------------------------------------
+
+
+def _scatter_nd(call: Call, target: Array, indices: Array, updates: Array, kind: str) -> Array:
+    call.require(indices.rank > 0 and indices.shape[-1] <= target.rank)
+    call.require(updates.shape == (*indices.shape[:-1], *target.shape[indices.shape[-1] :]))
+    return _scattered(call, target, indices, updates, kind, True)
+
+
+def _scattered(call: Call, target: Array, indices: Array, updates: Array, kind: str, deep: bool) -> Array:
+    rows = Rows(target, indices, deep)
+    call.require(rows.fits or not rows.number.extent, "nothing to write to")
+    call.require(not isinstance(indices, Constant) or rows.are_known(), "an index out of range")
+    return scatter(target, indices, updates, kind, deep)
+
+
+@lowering("ScatterNd")
+def scatter_nd(call: Call, indices: Array, updates: Array, shape: Array) -> Array:
+    sizes = call.integers(shape)
+    call.require(all(size >= 0 for size in sizes))
+    return _scatter_nd(call, filled(call.program, 0, sizes, updates.dtype), indices, updates, "add")
+
+
+_TENSOR_KINDS = {"Update": "update", "Add": "add", "Sub": "sub", "Max": "max", "Min": "min", "Mul": "mul", "Div": "div"}
+
+
+def _define_scatters(name: str, kind: str) -> None:
+    @lowering(f"TensorScatter{name}", *(["ScatterNdNonAliasingAdd"] if name == "Add" else []))
+    def of_tensor(call: Call, tensor: Array, indices: Array, updates: Array) -> Array:
+        return _scatter_nd(call, tensor, indices, updates, kind)
+
+    @lowering(f"ScatterNd{name}", f"ResourceScatterNd{name}")
+    def of_cells(call: Call, state: VariableState, indices: Array, updates: Array) -> Sequence[Any]:
+        call.lowering.write(state, _scatter_nd(call, call.lowering.read(state), indices, updates, kind))
+        return [state] if call.operation.outputs else []
+
+    @lowering(f"Scatter{name}", f"ResourceScatter{name}")
+    def of_rows(call: Call, state: VariableState, indices: Array, updates: Array) -> Sequence[Any]:
+        old = call.lowering.read(state)
+        call.require(old.rank > 0 and updates.shape in ((), (*indices.shape, *old.shape[1:])))
+        call.lowering.write(state, _scattered(call, old, indices, updates, kind, False))
+        return [state] if call.operation.outputs else []
+
+
+for _name, _kind in _TENSOR_KINDS.items():
+    _define_scatters(_name, _kind)
+
+
+@lowering("InplaceUpdate", "InplaceAdd", "InplaceSub")
+def change_rows(call: Call, x: Array, rows: Array, values: Array) -> Array:
+    """Rows counted cyclically."""
+    call.require(x.rank > 0 and x.shape[0] > 0 and values.shape == (rows.size, *x.shape[1:]))
+    program = call.program
+    within = program.elementwise("mod", rows.dtype, program.reshape(rows, (rows.size,)), program.constant(x.shape[0], rows.dtype))
+    return scatter(x, within, values, call.operation.type.removeprefix("Inplace").lower())

@@ -1,0 +1,204 @@
+"""Slices with their masks, their gradients, and assignments to slices. Single indices may be known at run time only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rillet.compiler.arrays import Array, broadcast_index
+from rillet.compiler.index import ZERO, Linear
+from rillet.compiler.lowering.places import entries, known, position
+from rillet.compiler.lowering.scattering import write_part
+from rillet.compiler.rules import Call, lowering
+from rillet.compiler.scalar import Scalar
+from rillet.core import dtypes
+from rillet.core.execution import VariableState
+from rillet.ops.slicing import Masks, index_plan
+
+
+class _Axis(NamedTuple):
+    """What a slice takes of one axis: `length` elements from `start` (a form), `step` apart. picked: the one element is
+    not an axis of the slice."""
+
+    start: Linear
+    step: int
+    length: int
+    picked: bool
+
+
+class _Slice(NamedTuple):
+    """axes: of the array. shape: of the slice; `places` says which axis of the array each axis is (-1: a new one)."""
+
+    axes: list[_Axis]
+    shape: tuple[int, ...]
+    places: list[int]
+
+    def source(self, index: Sequence[Linear]) -> list[Linear]:
+        """Where an element of the slice is in the array."""
+        result = [axis.start for axis in self.axes]
+        for part, place in zip(index, self.places, strict=True):
+            if place >= 0:
+                result[place] = result[place] + part * self.axes[place].step
+        return result
+
+
+def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, strides: Array) -> _Slice:
+    masks = Masks(*(call.attrs[name] for name in Masks._fields))
+    first, last, steps = entries(call, begin), entries(call, end), entries(call, strides)
+    call.require(len(first) == len(last) == len(steps))
+    axes: list[_Axis] = []
+    taken: list[int] = []
+    places: list[int] = []
+    for item in index_plan(len(first), len(shape), masks):
+        if item.kind == "new":
+            taken.append(1)
+            places.append(-1)
+            continue
+        extent = shape[item.axis]
+        if item.kind == "all":
+            axis = _Axis(ZERO, 1, extent, False)
+        elif item.kind == "pick":
+            whole = masks.begin_mask >> item.entry & 1
+            start = ZERO if whole else _picked(call, first[item.entry], extent)
+            call.require(extent > 0 and (known(steps[item.entry]) or 0) > 0)
+            axis = _Axis(start, 1, 1, True)
+        else:
+            bounds: list[int | None] = [None, None, None]
+            if not masks.begin_mask >> item.entry & 1:
+                bounds[0] = _needed(call, first[item.entry], begin, item.entry)
+            if not masks.end_mask >> item.entry & 1:
+                bounds[1] = _needed(call, last[item.entry], end, item.entry)
+            bounds[2] = _needed(call, steps[item.entry], strides, item.entry)
+            call.require(bounds[2] != 0)
+            numbers = range(*slice(*bounds).indices(extent))
+            axis = _Axis(Linear(numbers.start), numbers.step, len(numbers), False)
+        axes.append(axis)
+        if not axis.picked:
+            taken.append(axis.length)
+            places.append(item.axis)
+    return _Slice(axes, tuple(taken), places)
+
+
+def _needed(call: Call, number: Scalar, array: Array, entry: int) -> int:
+    """A bound, known now, perhaps as the value of an input."""
+    found = known(number)
+    return int(call.integers(array)[entry] if found is None else found)
+
+
+def _picked(call: Call, index: Scalar, extent: int) -> Linear:
+    """An index counted from either end."""
+    program, number = call.program, known(index)
+    call.require(extent > 0)
+    if number is not None:
+        call.require(-extent <= number < extent, "an index out of range")
+        return Linear(int(number) % extent)
+    wide = program.convert(index, dtypes.int64)
+    from_end = program.make("add", dtypes.int64, wide, program.number(extent, dtypes.int64))
+    is_negative = program.compare("lt", wide, program.number(0, dtypes.int64))
+    return position(program, program.where(is_negative, from_end, wide), extent)
+
+
+@lowering("StridedSlice")
+def strided_slice(call: Call, x: Array, begin: Array, end: Array, strides: Array) -> Array:
+    part = _slice_of(call, x.shape, begin, end, strides)
+    return call.program.view(x, part.shape, lambda *index: part.source(index))
+
+
+@lowering("Slice")
+def slice_(call: Call, x: Array, begin: Array, size: Array) -> Array:
+    first, lengths = entries(call, begin), call.integers(size)
+    call.require(len(first) == len(lengths) == x.rank)
+    starts: list[Linear] = []
+    shape: list[int] = []
+    for start, length, extent in zip(first, lengths, x.shape, strict=True):
+        if length == -1:
+            length = extent - int(call.integers(begin)[len(shape)])
+        call.require(0 <= length <= extent)
+        starts.append(position(call.program, start, extent - length + 1))
+        shape.append(length)
+    return call.program.view(x, shape, lambda *index: [s + part for s, part in zip(starts, index, strict=True)])
+
+
+# ---- the other way ----------------------------------------------------------------------------------------------------
+
+
+def _inside(call: Call, part: _Slice, index: Sequence[Linear]) -> tuple[list[Scalar | None], list[Linear]]:
+    """The conditions under which an element of the array is one of the slice, and which one it is."""
+    program = call.program
+    conditions: list[Scalar | None] = []
+    found: dict[int, Linear] = {}
+    for axis, (place, taken) in enumerate(zip(index, part.axes, strict=True)):
+        distance = place - taken.start
+        if taken.picked:
+            conditions.append(_equal(call, place, taken.start))
+            continue
+        if taken.step < 0:
+            distance = -distance
+        pace = abs(taken.step)
+        conditions.append(program.within(distance, 0, pace * (taken.length - 1) + 1))
+        if pace > 1:
+            conditions.append(_equal(call, distance % pace, ZERO))
+        found[axis] = distance // pace
+    return conditions, [found.get(place, ZERO) for place in part.places]
+
+
+def _equal(call: Call, left: Linear, right: Linear) -> Scalar | None:
+    program = call.program
+    low, high = (left - right).bounds()
+    if low == high == 0:
+        return None
+    return program.compare("eq", program.scalars.index(left), program.scalars.index(right))
+
+
+@lowering("StridedSliceGrad")
+def strided_slice_gradient(call: Call, shape: Array, begin: Array, end: Array, strides: Array, dy: Array) -> Array:
+    """dy where the slice is, else 0."""
+    program, whole = call.program, call.integers(shape)
+    part = _slice_of(call, whole, begin, end, strides)
+    call.require(part.shape == dy.shape)
+    if not dy.size:
+        return program.broadcast(program.constant(0, dy.dtype), whole)
+
+    def compute(*index: Linear) -> Scalar:
+        conditions, place = _inside(call, part, index)
+        return program.choose(conditions, lambda: dy.at(*place), lambda: program.number(0, dy.dtype))
+
+    return program.map(whole, dy.dtype, compute, (dy, begin), 2)
+
+
+def _assigned(call: Call, x: Array, begin: Array, end: Array, strides: Array, value: Array) -> Array:
+    """x with the slice replaced by `value`, which is broadcast."""
+    program = call.program
+    part = _slice_of(call, x.shape, begin, end, strides)
+    try:
+        fits = np.broadcast_shapes(part.shape, value.shape) == part.shape
+    except ValueError:
+        fits = False
+    call.require(fits)
+    if 0 in part.shape:
+        return x
+    if x.size > 4 * int(np.prod(part.shape)):
+        return write_part(program, x, part.shape, part.source, program.broadcast(value, part.shape), [begin])
+
+    def compute(*index: Linear) -> Scalar:
+        conditions, place = _inside(call, part, index)
+        chosen = broadcast_index(place, value.shape)
+        return program.choose(conditions, lambda: value.at(*chosen), lambda: x.at(*index))
+
+    return program.map(x.shape, x.dtype, compute, (x, begin, value), 2)
+
+
+@lowering("TensorStridedSliceUpdate")
+def updated_slice(call: Call, x: Array, begin: Array, end: Array, strides: Array, value: Array) -> Array:
+    return _assigned(call, x, begin, end, strides, value)
+
+
+@lowering("StridedSliceAssign", "ResourceStridedSliceAssign")
+def assigned_slice(
+    call: Call, state: VariableState, begin: Array, end: Array, strides: Array, value: Array
+) -> Sequence[Any]:
+    old = call.lowering.read(state)
+    call.lowering.write(state, _assigned(call, old, begin, end, strides, value))
+    return [state] if call.operation.outputs else []
