@@ -103,7 +103,7 @@ def _picked(call: Call, index: Scalar, extent: int) -> Linear:
 @lowering("StridedSlice")
 def strided_slice(call: Call, x: Array, begin: Array, end: Array, strides: Array) -> Array:
     part = _slice_of(call, x.shape, begin, end, strides)
-    return call.program.view(x, part.shape, lambda *index: part.source(index))
+    return call.program.map(part.shape, x.dtype, lambda *index: x.at(*part.source(index)), (x, begin), 0)
 
 
 @lowering("Slice")
@@ -118,7 +118,11 @@ def slice_(call: Call, x: Array, begin: Array, size: Array) -> Array:
         call.require(0 <= length <= extent)
         starts.append(position(call.program, start, extent - length + 1))
         shape.append(length)
-    return call.program.view(x, shape, lambda *index: [s + part for s, part in zip(starts, index, strict=True)])
+
+    def compute(*index: Linear) -> Scalar:
+        return x.at(*[start + part for start, part in zip(starts, index, strict=True)])
+
+    return call.program.map(shape, x.dtype, compute, (x, begin), 0)
 
 
 # ---- the other way ----------------------------------------------------------------------------------------------------
@@ -180,7 +184,7 @@ def _assigned(call: Call, x: Array, begin: Array, end: Array, strides: Array, va
     if 0 in part.shape:
         return x
     if x.size > 4 * int(np.prod(part.shape)):
-        return write_part(program, x, part.shape, part.source, program.broadcast(value, part.shape), [begin])
+        return write_part(x, part.shape, part.source, program.broadcast(value, part.shape), [begin])
 
     def compute(*index: Linear) -> Scalar:
         conditions, place = _inside(call, part, index)

@@ -22,6 +22,7 @@ from rillet.engines.native.opaque import write_opaque
 from rillet.engines.native.product import write_product
 from rillet.engines.native.program import Program
 from rillet.engines.native.rows import write_rows
+from rillet.engines.native.runtime import Lock
 from rillet.engines.native.target import Target, host
 
 _ALIGNMENT = 64
@@ -47,6 +48,7 @@ def build(lowering: Lowering, inputs: Sequence[Source | VariableState]) -> Plan:
 class _Builder:
     def __init__(self, lowering: Lowering, inputs: Sequence[Source | VariableState], target: Target) -> None:
         self.arrays: Arrays = lowering.program
+        self.context = lowering.context
         self.target = target
         self.inputs = [value for value in inputs if isinstance(value, Source)]
         changed = {id(lowering.variables[state]) for state, _ in lowering.updates if state in lowering.variables}
@@ -106,10 +108,12 @@ class _Builder:
         parts = partial.parts
         axes = (0,) if partial.array.size > 1 else (0, 1)
         total = Reduction(self.arrays, parts, axes, partial.kind, partial.array.dtype)
-        group = RowsGroup(parts.shape if partial.array.size > 1 else parts.shape[:1], 1 if partial.array.size > 1 else None)
-        group.members, group.stores = [total], [total]
-        group.roles[total.number] = "column sum" if partial.array.size > 1 else "total"
         self.replacing[total.number] = partial.array
+        if partial.array.size > 1:
+            return write_middle(MiddleGroup(total), self.target)
+        group = RowsGroup(parts.shape[:1], None)
+        group.members, group.stores = [total], [total]
+        group.roles[total.number] = "total"
         return write_rows(group, self.target, one_task=True)
 
     def _waves(self) -> list[list[Group]]:
@@ -215,6 +219,7 @@ class _Builder:
             arena_bytes=arena.size,
             arena_slots=arena_slots,
             error_slot=self.slots.get(ERROR.number),
+            lock=self.context.resource(("native", "lock"), Lock) if self.updates else None,
         )
         return Plan(program, self.kernels, arena.size, arena.needed)
 

@@ -147,7 +147,7 @@ def _across(target: Target, problem: Problem) -> Plan:
     must_pack_b = not _is_plain(problem.b, problem.element) or n.run.strides[0] != 1
     packs_b = must_pack_b or m.units > 2
     panel = round_up(n.size, lanes) * bytes_
-    limit = max(8, target.level1 // panel)
+    limit = max(8, target.level1 * 3 // 4 // panel)
     if not packs_b and m.size <= 2 and k_extent * n_extent * bytes_ > target.level1:
         limit = 8  # b passes by once: read it in long stretches, which processors foresee
     k_outer, k_axis, k_chunk, k_inner = cut_depth(problem.k, limit)
@@ -161,7 +161,7 @@ def _across(target: Target, problem: Problem) -> Plan:
         slowness = 0.0
     packs_a = not _is_plain(problem.a, problem.element) or slowness * compute > cost_a
     if packs_a:
-        most_rows = target.level2 // (depth * bytes_)
+        most_rows = target.level2 * 3 // 4 // (depth * bytes_)
     m_block = m.units if n.units == 1 and not packs_a else even(m.units, max(1, most_rows // m.size))
     if m.pieces < m_block < m.units:
         m_block -= m_block % m.pieces  # the first tiles of blocks are to be of one size
@@ -183,7 +183,7 @@ def _tile_shape(
     vectors = -(-columns // lanes)
     spare = 1 if target.has_fma else 2
     for wide in range(1, min(vectors, target.registers - 2) + 1):
-        block = min(depth, target.level1 // (wide * target.vector_bytes))
+        block = min(depth, target.level1 * 3 // 4 // (wide * target.vector_bytes))
         for high in range(1, min(rows, target.registers) + 1):
             if high * wide + min(high, wide) + spare > target.registers:
                 break
@@ -194,7 +194,7 @@ def _tile_shape(
                     if width and pieces:
                         cost += panels * pieces * _tile_cycles(size, width, block, turned)
             variants = (cut.pieces > cut.large) + (vectors % wide > 0)
-            cost *= 1 + 0.004 * wide + 0.0005 * cut.size + 0.01 * variants
+            cost *= 1 + 0.01 * wide + 0.0005 * cut.size + 0.01 * variants
             best = min(best, (cost, cut.size, wide))
     return best
 
@@ -248,15 +248,17 @@ def _divided(plan: Plan, workers: int) -> Plan:
     def tasks() -> int:
         return batches * -(-m.units // m_block) * -(-n.units // n_block)
 
-    # What is packed once a task must serve enough of the other side: plenty, or else enough, if tasks are too few.
-    for share, rows, columns in ((1, 96, 512), (2, 48, 128)):
+    # What a task packs or reads must serve enough of the other side: plenty of it, or less if tasks are too few.
+    columns = 512 if plan.packs_a else 128 if plan.packs_b else 1024 if m.extent <= 2 else 1
+    rows = 96 if plan.packs_b else 1
+    for share in (1, 2):
         if tasks() < wanted // share:
-            least = -(-rows // m.size) if plan.packs_b else 1
-            m_block = even(m.units, max(least, min(m_block, m.units * tasks() * share // wanted)))
+            least = -(-rows // (share * m.size))
+            m_block = even(m.units, max(least, m_block * tasks() * share // wanted))
             if m.pieces < m_block < m.units:
                 m_block -= m_block % m.pieces
         if tasks() < wanted // share:
-            least = -(-columns // n.size) if plan.packs_a else 1
+            least = -(-columns // (share * n.size))
             n_block = even(n.units, max(least, n_block * tasks() * share // wanted))
     return replace(plan, m_block=m_block, n_block=n_block)
 

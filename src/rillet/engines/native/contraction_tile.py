@@ -8,7 +8,7 @@ from dataclasses import replace
 from rillet.engines.native.contraction_operands import Axis, Store, Strided, coalesce, extent_of
 from rillet.engines.native.contraction_plan import Plan
 from rillet.engines.native.llvm import Builder, Module, Value, lanes_of, vector
-from rillet.engines.native.microkernel import Columns, Tile, accumulate, accumulate_along, dot, transpose
+from rillet.engines.native.microkernel import Columns, Tile, accumulate, accumulate_along, dot, prefetch, transpose
 from rillet.engines.native.storage import narrow
 from rillet.engines.native.target import Target
 
@@ -58,12 +58,19 @@ class TileWriter:
         parameters = [("ptr", name) for name in ("operands", "a", "b", "packed", "c", "partial")]
         parameters += [("i64", name) for name in ("batch", "m", "n", "count")] + [("i1", "first"), ("i1", "last")]
         b = self.b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
+        self._prefetch_results(tile)
         sums = self._sums_along(tile) if self.plan.along else self._sums(tile, copies)
         if self.plan.k_blocks == 1:
             self._finish(tile, sums)
         else:
             self._finish_block(tile, sums)
         b.ret()
+
+    def _prefetch_results(self, tile: Tile) -> None:
+        c, b = self.problem.c, self.b
+        if c is not None and self.plan.n.run.strides[1] == 1 and tile.rows > 1:
+            for row in range(tile.rows):
+                prefetch(b, b.offset(b.parameters["c"], b.i64(row * self.plan.m.run.strides[1]), c.element), write=True)
 
     def _sums(self, tile: Tile, copies: bool) -> Tiled:
         plan, b = self.plan, self.b

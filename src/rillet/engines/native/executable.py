@@ -22,9 +22,10 @@ from rillet.compiler.rules import NeedsValue
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable
 from rillet.core.function import Function
 from rillet.core.graph import Operation
+from rillet.engines.blockwise import BlockwiseExecutable
 from rillet.engines.native.build import Plan, build
 from rillet.engines.native.program import ProgramFailure
-from rillet.engines.reference import ReferenceExecutable, dereference
+from rillet.engines.reference import dereference
 
 # Programs kept for one segment: as many signatures.
 _MOST_PROGRAMS = 64
@@ -42,7 +43,7 @@ class Segment:
         self.seen: dict[Any, int] = {}
         self.by_value: set[int] = set()
         self.passes_variables = any(not supported(tensor.dtype) or holds_variable(tensor) for tensor in function.inputs)
-        self._reference: ReferenceExecutable | None = None
+        self._reference: BlockwiseExecutable | None = None
         self._lock = threading.RLock()
         self._last: tuple[Callable[..., Any], tuple[Any, ...]] | None = None  # what was called last, for which variables
 
@@ -62,9 +63,9 @@ class Segment:
         except ProgramFailure:  # no variable has changed yet
             return self.reference()(arrays)  # which says what is wrong
 
-    def reference(self) -> ReferenceExecutable:
+    def reference(self) -> BlockwiseExecutable:
         if self._reference is None:
-            self._reference = ReferenceExecutable(self.function, self.context)
+            self._reference = BlockwiseExecutable(self.function, self.context)
         return self._reference
 
     def _call(self, arrays: Sequence[Any]) -> list[Any]:
@@ -75,6 +76,8 @@ class Segment:
             return self.reference()(arrays)
         numbers = [value for value in given if value.__class__ is not VariableState]
         result = plan.program.call(*numbers)
+        if result is None and plan.program.settle_variables():
+            result = plan.program.call(*numbers)
         if result is None:  # a variable changed its shape, or lost its value
             with self._lock:
                 self.plans.pop(key, None)
@@ -190,7 +193,7 @@ class NativeExecutable:
         elif any(native):
             self._cut_into_segments()
         else:
-            self._bodies = [ReferenceExecutable(function, context)]
+            self._bodies = [BlockwiseExecutable(function, context)]
             self._run = self._bodies[0]
 
     def _repeatable(self) -> set[int]:
@@ -290,7 +293,7 @@ class NativeExecutable:
             function = Function(
                 f"{self.function.name}/{place}", list(inputs.values()), outputs, list(members.values()), self.function.graph
             )
-            kind = Segment if place % 2 == 0 else ReferenceExecutable
+            kind = Segment if place % 2 == 0 else BlockwiseExecutable
             self._bodies.append(kind(function, self.context))
             sources = [self._slot(self._held(t, given)) for t in inputs.values()]
             self._segments.append((sources, [self._slot(t) for t in outputs]))

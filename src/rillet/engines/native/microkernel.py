@@ -200,10 +200,10 @@ def sum_of_lanes(b: Builder, x: Value) -> Value:
     return x
 
 
-def prefetch(b: Builder, pointer: Value) -> None:
-    """Asks for a line of memory that will be read soon."""
+def prefetch(b: Builder, pointer: Value, write: bool = False) -> None:
+    """Asks for a line of memory that will be read (or written) soon."""
     b.module.declare("llvm.prefetch.p0", "void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-    b.line(f"call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 3, i32 1)")
+    b.line(f"call void @llvm.prefetch.p0(ptr {pointer.text}, i32 {int(write)}, i32 3, i32 1)")
 
 
 def filled(b: Builder, x: Value, lanes: int) -> Value:

@@ -14,7 +14,7 @@ from rillet.compiler.arrays import Array, Reduction, Source, neutral, size_of
 from rillet.compiler.index import Dynamic, FloorDivision, Linear, Variable, linear
 from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import RowsGroup
-from rillet.engines.native.expressions import Expressions, compute_type
+from rillet.engines.native.expressions import Expressions, compute_type, storage_type
 from rillet.engines.native.kernel import (
     Kernel,
     Partial,
@@ -442,7 +442,8 @@ class _RowsWriter:
             if role in ("total", "row total", "column sum"):
                 assert isinstance(member, Reduction)
                 dtype = accumulator_dtype(member.dtype)
-                if self.tasks > 1 or dtype is not member.dtype:
+                # A column's sum so far lies in memory; a total is in registers, however few bits it is stored in.
+                if self.tasks > 1 or (role == "column sum" and dtype is not member.dtype):
                     parts = Source(member.program, (self.tasks, member.size), dtype, "parts", member.number)
                     self._parts[member.number] = parts
                     self.partials.append(Partial(member, parts, member.kind))
@@ -493,9 +494,9 @@ class _RowsWriter:
     def _finish_sums(self, totals: dict[int, _Accumulator]) -> None:
         for member in self.members:
             if member.number in totals:
-                place, _ = self._sums_place(member)
-                value = totals[member.number].result()
-                self.b.store(self.b.convert("zext", value, "i8") if member.dtype.is_bool else value, place)
+                array, start = self._sums_of(member)
+                place = self.b.offset(self.x.pointer(array), start, storage_type(array.dtype))
+                self.b.store(self.x.stored(totals[member.number].result(), array.dtype), place)
 
 
 class _Accumulator:

@@ -206,8 +206,7 @@ def softplus(x: Lanes) -> Lanes:
     small, positive = exp(-x.magnitude()), x.at_least(0.0)
     if x.kind != "float":
         return positive + _log1p_above_minus_one(small)
-    first, *others = LOG1P[x.kind]
-    return small + (small * small).fused(polynomial(small, others).fused(small, first), positive)
+    return small + (small * small).fused(polynomial(small, LOG1P[x.kind], in_turn=3), positive)
 
 
 # From here on 1 is nothing beside x or x**2.

@@ -261,23 +261,21 @@ class Lanes:
         return [self._of(b.phi(x.value.type, [(x.value, after), (y.value, before)])) for x, y in pairs]
 
 
-def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
+def polynomial(x: Lanes, coefficients: Sequence[float], in_turn: int = 1) -> Lanes:
     """Sum of coefficients[k] * x**k.
 
-    By Horner's rule, the terms after the first as an even and an odd half where they are many: a chain of operations that
-    each wait for the one before costs more than one operation more.
+    By Horner's rule, the terms after the first `in_turn` as an even and an odd half where they are many: a chain of operations
+    that each wait for the one before costs more than one operation more. (The halves are larger than their sum, if terms
+    alternate, and so are their rounding errors; more terms in turn help.)
     """
-    first, *rest = coefficients
+    first, rest = coefficients[:in_turn], coefficients[in_turn:]
     if len(rest) < 6:
-        return _horner(x, coefficients)
-    square = x * x
-    return polynomial(square, rest[1::2]).fused(x, polynomial(square, rest[0::2])).fused(x, first)
-
-
-def _horner(x: Lanes, coefficients: Sequence[float]) -> Lanes:
-    *rest, last = coefficients
-    result = x.constant(last)
-    for coefficient in reversed(rest):
+        *first, last = coefficients
+        result = x.constant(last)
+    else:
+        square = x * x
+        result = polynomial(square, rest[1::2]).fused(x, polynomial(square, rest[0::2]))
+    for coefficient in reversed(first):
         result = result.fused(x, coefficient)
     return result
 

@@ -1,0 +1,101 @@
+"""Naming: which arrays are computed in one place and come to memory (or to a register of the kernel that makes them).
+
+Sources, reductions, contractions and outputs of opaque kernels always have a name. A map gets one if it is a result, or if
+computing it anew for each of its readers would cost more than reading it back. All others are computed where they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from rillet.compiler.arrays import Array, Constant, Contraction, Map, Output, Reduction
+from rillet.compiler.groups import loop_variables
+from rillet.compiler.index import Variable, linear
+from rillet.compiler.scalar import COSTS
+
+# A map that costs this much (in additions) is not computed again for each reader of a broadcast.
+_COSTLY = 4
+# One that costs no more than this, and is made of one array of its size, is computed by each of its readers: they would
+# have to load something of that size anyway.
+_RECOMPUTED = 12
+# No expression is longer than this many operations, no chain of inlined maps deeper.
+_LONGEST, _DEEPEST = 300, 40
+
+
+@dataclass(slots=True)
+class _Formula:
+    """What it takes to compute one element from what is named: additions, nested maps, operations; `streams`: the named
+    arrays of about the array's own size that it reads; is_known: whether it is made of constants alone."""
+
+    work: int = 0
+    depth: int = 0
+    length: int = 1
+    streams: frozenset[int] = frozenset()
+    is_known: bool = False
+
+
+def name_arrays(needed: Sequence[Array], kept: Collection[int]) -> None:
+    """Sets `stored` of the maps that get a name. kept: the numbers of the arrays that must have one."""
+    readers: dict[int, list[Array]] = {}
+    for array in needed:
+        for source in {id(source): source for source in array.reads}.values():
+            readers.setdefault(source.number, []).append(array)
+    formulas: dict[int, _Formula] = {}
+    for array in needed:
+        if not isinstance(array, Map):
+            formulas[array.number] = _Formula(is_known=isinstance(array, Constant) and array.splat is not None)
+            continue
+        formula = formulas[array.number] = _formula(array, formulas)
+        users = readers.get(array.number, ())
+        must = array.number in kept or any(isinstance(user, Output) and not user.streams(array) for user in users)
+        if must or (not formula.is_known and _worth_naming(array, users, formula)):
+            array.stored = True
+            formulas[array.number] = _Formula(is_known=formula.is_known)
+
+
+def _formula(array: Map, formulas: dict[int, _Formula]) -> _Formula:
+    work, length, depth = 0, 0, 0
+    known = array.cost <= COSTS["mod"]
+    streams: set[int] = set()
+    for source in array.reads:
+        part = formulas[source.number]
+        length += part.length
+        known = known and part.is_known
+        if source.stored:
+            if 2 * source.size >= array.size:
+                streams.add(source.number)
+            continue
+        work += part.work
+        depth = max(depth, part.depth)
+        program = array.program
+        streams.update(number for number in part.streams if 2 * program.arrays[number].size >= array.size)
+    return _Formula(array.cost + array.repeats * work, 1 + depth, 1 + array.repeats * length, frozenset(streams), known)
+
+
+def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula) -> bool:
+    work = formula.work
+    if any(isinstance(user, Contraction) for user in users):
+        return work > 0 or not _is_plain_view(array)
+    if formula.length > _LONGEST or formula.depth > _DEEPEST:
+        return True
+    if array.cost == 0:
+        return False
+    if work <= _COSTLY and 4 * sum(source.size for source in array.reads) <= array.size:
+        return False  # made of little: computing it again costs less than reading it back
+    if len(users) > 1 and (len(formula.streams) > 1 or work > _RECOMPUTED):
+        return True
+    return any(
+        work >= _COSTLY and getattr(user, "repeats", 1) * user.size >= 2 * array.size
+        for user in users
+        if not isinstance(user, Reduction)
+    )
+
+
+def _is_plain_view(array: Array) -> bool:
+    """Whether each element is one of another array, at a place that is affine in the index."""
+    variables = loop_variables(array.shape)
+    expression = array.at(*[linear(v) for v in variables])
+    if expression.operation != "load" or expression.data[2] is not None:
+        return False
+    return all(isinstance(atom, Variable) for atom in expression.data[1].terms)
