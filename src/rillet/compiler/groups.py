@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 from rillet.compiler.arrays import Array, Contraction, Map, Opaque, Reduction, size_of
 from rillet.compiler.index import Linear, Variable, flatten, linear, unflatten
@@ -73,6 +74,7 @@ class RowsGroup(Group):
         self.loaded: set[int] = set()
         self.nodes: set[int] = set()
         self.contraction: Contraction | None = None
+        self._expressions: dict[tuple[Any, ...], Scalar] = {}
 
     @property
     def kind_of_work(self) -> str:
@@ -100,6 +102,13 @@ class RowsGroup(Group):
     def expression(self, array: Array, role: str | None = None) -> Scalar:
         """What is computed for `array` at the point where the loops stand."""
         role = role or self.roles[array.number]
+        key = (array.number, role, self.extents, self.rows)
+        found = self._expressions.get(key)
+        if found is None:
+            found = self._expressions[key] = self._expression(array, role)
+        return found
+
+    def _expression(self, array: Array, role: str) -> Scalar:
         source = array.source if isinstance(array, Reduction) else array
         place = "row" if role in ("row", "row total") else "full"
         index = unflatten(self.point(place), source.shape)

@@ -9,7 +9,6 @@ putting it together again (what reshapes do) cancels by itself.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -149,10 +148,9 @@ class Linear:
         low, high = remainder.bounds()
         if low >= 0 and high < divisor:
             return quotient
-        common = functools.reduce(math.gcd, rest.values(), divisor)
+        common, high_part = _without_carry(remainder, divisor)
         if common > 1:
-            small = Linear(remainder.constant // common, {atom: factor // common for atom, factor in rest.items()})
-            return quotient + small // (divisor // common)
+            return quotient + high_part // (divisor // common)
         if remainder.constant == 0 and len(rest) == 1:
             ((atom, factor),) = rest.items()
             if factor == 1 and isinstance(atom, FloorDivision):
@@ -197,6 +195,21 @@ class Linear:
             else:
                 found |= atom.scalar.variables
         return frozenset(found)
+
+
+def _without_carry(form: Linear, divisor: int) -> tuple[int, Linear]:
+    """(common, high) such that form // divisor is high // (divisor // common): terms are left out that are too small to
+    carry into the others. common is 1 where there is no such thing."""
+    ordered = sorted(form.terms.items(), key=lambda item: -abs(item[1]))
+    common = divisor
+    for count, (_, factor) in enumerate(ordered, 1):
+        common = math.gcd(common, factor)
+        if common == 1:
+            break
+        low, high = Linear(form.constant % common, dict(ordered[count:])).bounds()
+        if low >= 0 and high < common:
+            return common, Linear(form.constant // common, {atom: part // common for atom, part in ordered[:count]})
+    return 1, form
 
 
 def atom_bounds(atom: Atom) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rillet.compiler.arrays import Array, Constant, Contraction, Map, Output, Reduction
 from rillet.compiler.groups import loop_variables
 from rillet.compiler.index import Variable, linear
-from rillet.compiler.scalar import COSTS
+from rillet.compiler.scalar import COSTS, Scalar, loads
 
 # A map that costs this much (in additions) is not computed again for each reader of a broadcast.
 _COSTLY = 4
@@ -48,7 +48,7 @@ def name_arrays(needed: Sequence[Array], kept: Collection[int]) -> None:
             continue
         formula = formulas[array.number] = _formula(array, formulas)
         users = readers.get(array.number, ())
-        must = array.number in kept or any(isinstance(user, Output) and not user.streams(array) for user in users)
+        must = array.number in kept or any(isinstance(user, Output) and _wants_stored(user, array) for user in users)
         if must or (not formula.is_known and _worth_naming(array, users, formula)):
             array.stored = True
             formulas[array.number] = _Formula(is_known=formula.is_known)
@@ -90,6 +90,16 @@ def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula) -> bool
         for user in users
         if not isinstance(user, Reduction)
     )
+
+
+def _wants_stored(user: Output, array: Map) -> bool:
+    """Whether an opaque kernel wants that input in memory: it reads it there, or would read in it what it changes."""
+    if not user.streams(array):
+        return True
+    changed = [user.opaque.inputs[place] for place in user.opaque.in_place.values()]
+    found: list[Scalar] = []
+    loads(array.at(*[linear(v) for v in loop_variables(array.shape)]), found.append)
+    return any(load.data[0] is source for load in found for source in changed)
 
 
 def _is_plain_view(array: Array) -> bool:

@@ -43,32 +43,43 @@ class Rows:
     """Rows (or deeper slices) of an array, named by indices: `target` [*outer, *inner], an update for each index.
 
     indices: [*several], or [*several, depth] where several coordinates name a slice. skips: negative indices are left out,
-    others are errors. count: how many of the indices count (a scalar array); None for all.
+    otherwise they are errors, like those that are too large. rising: one that is less than the one before is an error.
+    count: how many of the indices count (a scalar array); None for all.
     """
 
     def __init__(
-        self, target: Array, indices: Array, deep: bool = False, skips: bool = False, count: Array | None = None
+        self,
+        target: Array,
+        indices: Array,
+        deep: bool = False,
+        skips: bool = False,
+        rising: bool = False,
+        count: Array | None = None,
     ) -> None:
         self.program = target.program
-        self.target, self.indices, self.deep, self.skips, self.count = target, indices, deep, skips, count
+        self.target, self.indices, self.count = target, indices, count
+        self.deep, self.skips, self.rising = deep, skips, rising
         self.several = indices.shape[:-1] if deep else indices.shape
         self.depth = indices.shape[-1] if deep else 1
         self.limits = target.shape[: self.depth]
         self.inner = target.shape[self.depth :]
-        self.number = Variable("number", size_of(self.several))
+        self.size = size_of(self.several)
         self.width = size_of(self.inner)
-        self.tasks = _parts(self.number.extent * self.width, self.width, target.dtype)
+        self.tasks = _parts(self.size * self.width, self.width, target.dtype)
         self.task = Variable("task", self.tasks)
-        self.column = Variable("column", self.width // self.tasks)
+        self.columns = self.width // self.tasks
+        # These loops are there for one turn, too: what depends on them is not taken out of them.
+        self.number = Variable("number", max(2, self.size))
+        self.column = Variable("column", max(2, self.columns))
 
     @property
     def fits(self) -> bool:
         """Whether there is anything to do, and the coordinates are not too many."""
-        return self.depth <= self.target.rank and self.target.size > 0 and self.number.extent > 0
+        return self.depth <= self.target.rank and self.target.size > 0 and self.size > 0
 
     @property
     def work(self) -> int:
-        return self.number.extent * (self.width // 4 + _ROW)
+        return self.size * (self.width // 4 + _ROW)
 
     @property
     def reads(self) -> list[Array]:
@@ -80,14 +91,19 @@ class Rows:
 
     def inside(self) -> tuple[Linear, ...]:
         """Which element of the row, as an index of `inner`."""
-        return unflatten(linear(self.task) * self.column.extent + linear(self.column), self.inner)
+        return unflatten(self.element(), self.inner)
+
+    def element(self) -> Linear:
+        return linear(self.task) * self.columns + linear(self.column)
 
     def are_known(self) -> bool:
         """Whether the indices are known, and none is out of range."""
         if not isinstance(self.indices, Constant):
             return False
         numbers = np.asarray(self.indices.value).reshape(-1, self.depth)
-        return bool(((numbers >= 0) & (numbers < np.array(self.limits))).all())
+        if self.rising and (np.diff(numbers[:, 0]) < 0).any():
+            return False
+        return bool(((self.skips | (numbers >= 0)) & (numbers < np.array(self.limits))).all())
 
     def _coordinates(self, w: Any) -> list[Any]:
         """The coordinates of the present update, as numbers (i64)."""
@@ -97,7 +113,9 @@ class Rows:
         ]
 
     def _stop(self, w: Any) -> Any:
-        return None if self.count is None else w.value(self.program.convert(self.count.at(), dtypes.int64))
+        if self.count is None:
+            return w.b.i64(self.size)
+        return w.value(self.program.convert(self.count.at(), dtypes.int64))
 
     def check(self, w: Any) -> None:
         """Ends the kernel, before it changes anything, if an index is out of range."""
@@ -105,15 +123,23 @@ class Rows:
             return
         b = w.b
         greatest = "smax" if self.skips else "umax"
-        with w.loop(self.number, self._stop(w), [b.i64(0)] * self.depth) as loop:
-            pairs = zip(loop.carried, self._coordinates(w), strict=True)
-            loop.carry(*[b.intrinsic(greatest, "i64", most, number) for most, number in pairs])
-        for most, limit in zip(loop.results, self.limits, strict=True):
-            w.refuse(b.compare("uge", most, b.i64(limit)))
+        least = -(1 << 63)
+        with w.loop(self.number, self._stop(w), [*[b.i64(0)] * self.depth, b.i64(least), b.i64(0)]) as loop:
+            *most, before, falls = loop.carried
+            found = self._coordinates(w)
+            now = found[0] if found else before
+            most = [b.intrinsic(greatest, "i64", *pair) for pair in zip(most, found, strict=True)]
+            if self.rising:
+                falls = b.binary("or", falls, b.convert("zext", b.compare("slt", now, before), "i64"))
+            loop.carry(*most, now, falls)
+        bad = b.compare("ne", loop.results[-1], b.i64(0))
+        for worst, limit in zip(loop.results, self.limits, strict=False):
+            bad = b.binary("or", bad, b.compare("sge" if self.skips else "uge", worst, b.i64(limit)))
+        w.refuse(bad)
 
     def each(self, w: Any, body: Callable[[Any, int], None]) -> None:
         """Calls body(place, lanes) to write what is done to `lanes` neighbours from element number `place` of the target."""
-        b, step = w.b, self.column.extent
+        b, step = w.b, self.columns
         steps = strides_of(self.limits)
         with w.tasks(self.task) as task, w.loop(self.number, self._stop(w)):
             coordinates = self._coordinates(w)
@@ -124,7 +150,7 @@ class Rows:
 
             def columns() -> None:
                 lanes = w.target.lanes(self.target.dtype.size) * 2
-                w.across(self.column, lambda start, width: body(b.add(first, start), width), lanes)
+                w.across(self.column, lambda start, width: body(b.add(first, start), width), lanes, self.columns)
 
             if not self.skips:
                 columns()
@@ -134,11 +160,10 @@ class Rows:
 
 
 def scatter(
-    target: Array, indices: Array, updates: Array, kind: str, deep: bool = False, skips: bool = False,
-    count: Array | None = None,
+    target: Array, indices: Array, updates: Array, kind: str, deep: bool = False, **options: Any
 ) -> Array:  # fmt: skip
-    """`target` with its rows at the indices combined with updates [*several, *inner] (or a scalar), in order."""
-    rows = Rows(target, indices, deep, skips, count)
+    """`target` with its rows at the indices combined with updates [*several, *inner] (or a scalar), in order. See Rows."""
+    rows = Rows(target, indices, deep, **options)
     whole = (*rows.several, *rows.inner)
     program, dtype = target.program, target.dtype
     if not size_of(whole):
@@ -158,8 +183,10 @@ def scatter(
         rows.each(w, combine)
 
     inputs = (target, updates, *rows.reads)
-    options = {"tasks": rows.tasks, "work": rows.work, "in_place": {0: 0}, "streamed": range(1, len(inputs))}
-    return program.opaque(f"scatter {kind}", inputs, [(target.shape, dtype)], emit, **options)[0]
+    return program.opaque(
+        f"scatter {kind}", inputs, [(target.shape, dtype)], emit,
+        tasks=rows.tasks, work=rows.work, in_place={0: 0}, streamed=range(1, len(inputs)),
+    )[0]  # fmt: skip
 
 
 def write_part(
@@ -194,8 +221,10 @@ def write_part(
 
     inputs = (target, value, *reads)
     work = size_of(extents) // (4 if len(shape) else 1) + 8
-    options = {"work": work, "in_place": {0: 0}, "streamed": range(1, len(inputs))}
-    return program.opaque("write part", inputs, [(target.shape, target.dtype)], emit, **options)[0]
+    return program.opaque(
+        "write part", inputs, [(target.shape, target.dtype)], emit,
+        work=work, in_place={0: 0}, streamed=range(1, len(inputs)),
+    )[0]  # fmt: skip
 
 
 def filled(program: Arrays, value: float | int, shape: Sequence[int], dtype: DType) -> Array:
@@ -213,7 +242,7 @@ def _scatter_nd(call: Call, target: Array, indices: Array, updates: Array, kind:
 
 def _scattered(call: Call, target: Array, indices: Array, updates: Array, kind: str, deep: bool) -> Array:
     rows = Rows(target, indices, deep)
-    call.require(rows.fits or not rows.number.extent, "nothing to write to")
+    call.require(rows.fits or not rows.size, "nothing to write to")
     call.require(not isinstance(indices, Constant) or rows.are_known(), "an index out of range")
     return scatter(target, indices, updates, kind, deep)
 

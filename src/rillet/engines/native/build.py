@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from rillet.compiler.lower import Lowering
 from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import Group, MiddleGroup, OpaqueGroup, RowsGroup, Schedule, stored_operands
 from rillet.core.execution import VariableState
-from rillet.engines.native import entry, program as programs
+from rillet.engines.native import blocks, entry, program as programs
 from rillet.engines.native.expressions import ERROR
 from rillet.engines.native.jit import compile_kernels
 from rillet.engines.native.kernel import Kernel
@@ -37,7 +37,16 @@ class Plan:
     kernels: list[Kernel]
     arena_bytes: int
     needed_bytes: int
-    inputs: list[int] = field(default_factory=list)
+    result_bytes: int = 0  # of the largest result
+
+    def __post_init__(self) -> None:
+        self.call: Callable[..., Any] = self.program.call
+        if self.result_bytes >= blocks.LARGE:
+            self.call = self._call_reusing_blocks
+
+    def _call_reusing_blocks(self, *arrays: Any) -> Any:
+        with blocks.reusing_blocks():
+            return self.program.call(*arrays)
 
 
 def build(lowering: Lowering, inputs: Sequence[Source | VariableState]) -> Plan:
@@ -221,7 +230,8 @@ class _Builder:
             error_slot=self.slots.get(ERROR.number),
             lock=self.context.resource(("native", "lock"), Lock) if self.updates else None,
         )
-        return Plan(program, self.kernels, arena.size, arena.needed)
+        largest = max((output.bytes for output in self.outputs), default=0)
+        return Plan(program, self.kernels, arena.size, arena.needed, largest)
 
     def _touched(self, kernels: Sequence[Kernel]) -> list[int]:
         return [self.replacing.get(array.number, array).number for kernel in kernels for array in kernel.operands]

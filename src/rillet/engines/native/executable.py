@@ -75,15 +75,15 @@ class Segment:
         if plan is None:
             return self.reference()(arrays)
         numbers = [value for value in given if value.__class__ is not VariableState]
-        result = plan.program.call(*numbers)
+        result = plan.call(*numbers)
         if result is None and plan.program.settle_variables():
-            result = plan.program.call(*numbers)
+            result = plan.call(*numbers)
         if result is None:  # a variable changed its shape, or lost its value
             with self._lock:
                 self.plans.pop(key, None)
             return self.reference()(arrays)
         if not self.by_value:
-            self._last = plan.program.call, tuple(value for value in given if value.__class__ is VariableState)
+            self._last = plan.call, tuple(value for value in given if value.__class__ is VariableState)
         return result  # type: ignore[no-any-return]
 
     def _plan(self, arrays: Sequence[Any]) -> tuple[Any, Plan | None]:

@@ -69,10 +69,16 @@ class Writer:
             with self.expressions.inside([(variable, loop.index)]):
                 yield loop
 
-    def across(self, variable: Variable, body: Callable[[Value, int], None], lanes: int | None = None) -> None:
+    def across(
+        self,
+        variable: Variable,
+        body: Callable[[Value, int], None],
+        lanes: int | None = None,
+        extent: int | None = None,
+    ) -> None:
         """Calls body(first, lanes) to write what is done for `lanes` neighbouring values of `variable` from `first` on:
-        once for whole vectors, once for the rest of them."""
-        b, extent = self.b, variable.extent
+        once for whole vectors, once for the rest of them. extent: how many values, if not all of the variable's."""
+        b, extent = self.b, variable.extent if extent is None else extent
         lanes = self.target.lanes(4) if lanes is None else lanes
         lanes = extent if extent < 2 * lanes else lanes
         whole = extent - extent % lanes
