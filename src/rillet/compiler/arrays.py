@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rillet.compiler.index import ZERO, Dynamic, Index, Linear, flatten, linear, unflatten
-from rillet.compiler.scalar import COSTS, Scalar, Scalars
+from rillet.compiler.scalar import CHECKS, COSTS, Scalar, Scalars
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 
@@ -276,6 +276,8 @@ class Arrays:
     # ---- scalars ------------------------------------------------------------------------------------------------
 
     def make(self, operation: str, dtype: DType, *arguments: Scalar, data: Any = None) -> Scalar:
+        if operation in CHECKS and self._guard is not None:  # nothing is wrong where nothing is read
+            arguments = (*arguments, self._guard)
         return self.scalars.make(operation, dtype, *arguments, data=data)
 
     def number(self, value: Any, dtype: DType) -> Scalar:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from rillet.compiler.arrays import Array, Constant, Contraction, Output, Reduction, Source, size_of
 from rillet.compiler.groups import Group, MiddleGroup, OpaqueGroup, RowsGroup, essential, stored_operands
-from rillet.compiler.scalar import Scalar, loads
+from rillet.compiler.scalar import Scalar, loads, new_work
 
 # No kernel has more operations than this.
-_LARGEST = 900
+_LARGEST = 1000
 # Below this many elements, a domain is cheap enough to share a kernel with unrelated work on the same domain.
 _SMALL = 1 << 14
 # Unrelated work on the same domain shares a kernel up to so many arrays: what comes later often wants both.
@@ -119,7 +119,7 @@ class _Grouping:
             behind = {**behind, **self._readers.get(self._replaces[array.number].number, {})}
         for group, as_role in self._candidates(fresh, role, behind, sources) if self._fuse else ():
             if (
-                len(group.nodes) <= _LARGEST
+                group.work <= _LARGEST
                 and self._may_join(group, behind)
                 and self._fits(group, array, fresh, as_role)
             ):
@@ -222,7 +222,7 @@ class _Grouping:
         group.loaded.update(source.number for source in sources)
         self._note_reads(group, sources)
         if not isinstance(array, Contraction):
-            loads(group.expression(array, role), lambda load: None, group.nodes)
+            group.work += new_work(group.expression(array, role), group.nodes)
 
     def _note_reads(self, group: Group, arrays: Sequence[Array]) -> None:
         for array in arrays:

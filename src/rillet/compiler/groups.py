@@ -73,6 +73,7 @@ class RowsGroup(Group):
         self.roles: dict[int, str] = {}
         self.loaded: set[int] = set()
         self.nodes: set[int] = set()
+        self.work = 0  # what they cost for one element
         self.contraction: Contraction | None = None
         self._expressions: dict[tuple[Any, ...], Scalar] = {}
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Source
 from rillet.compiler.numpy_like import Traced, Untraceable, as_array, traced
-from rillet.compiler.rules import REFUSALS, RULES, Call, NotLowered, as_sequence
+from rillet.compiler.rules import LISTS, PASSING, REFUSALS, RULES, Call, NotLowered, Rule, as_sequence
+from rillet.compiler.shape_check import misfit
 from rillet.core import dispatch, dtypes
 from rillet.core.dtypes import DType
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable, takes_variable
@@ -45,16 +46,31 @@ def can_lower(operation: Operation) -> bool:
     type_, definition = operation.type, operation.definition
     if type_ in _CREATES_VARIABLE or type_ == "NoOp":
         return True
+    if definition.fold is not None and not operation.inputs:
+        return all(supported(tensor.dtype) for tensor in operation.outputs)
     if type_ not in RULES and not definition.elementwise:
         return False
     refused = REFUSALS.get(type_)
     if refused is not None and refused(operation):
         return False
+    if not supported(operation.attrs.get("element_dtype", dtypes.float32)):
+        return False  # a list of something else
+    passes = type_ in PASSING
     for arguments in (definition.signature.inputs, definition.signature.outputs):
         for dtype in argument_dtypes(arguments, operation.attrs):
-            if not supported(dtype) and (dtype.base_dtype is not dtypes.resource or arguments is definition.signature.outputs):
+            if supported(dtype):
+                continue
+            is_handle = dtype.base_dtype is dtypes.resource and (passes or arguments is definition.signature.inputs)
+            is_list = dtype.base_dtype is dtypes.variant and (passes or type_ in LISTS)
+            if not is_handle and not is_list:
                 return False
     return True
+
+
+def _rule(operation: Operation) -> Rule | None:
+    if operation.type in LISTS and any(tensor.dtype.base_dtype is dtypes.variant for tensor in operation.inputs):
+        return LISTS[operation.type]
+    return RULES.get(operation.type)
 
 
 class Failed(Exception):
@@ -152,7 +168,10 @@ class Lowering:
     def _by_rule(self, operation: Operation, arrays: Sequence[Any]) -> Sequence[Any]:
         if not can_lower(operation):
             raise NotLowered("there is no compiled form")
-        rule = RULES.get(operation.type)
+        reason = misfit(operation, arrays)
+        if reason:
+            raise NotLowered(reason)
+        rule = _rule(operation)
         call = Call(self, operation)
         results = as_sequence(self.trace(operation, arrays) if rule is None else rule(call, *arrays))
         return [

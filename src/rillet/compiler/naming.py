@@ -49,7 +49,8 @@ def name_arrays(needed: Sequence[Array], kept: Collection[int]) -> None:
         formula = formulas[array.number] = _formula(array, formulas)
         users = readers.get(array.number, ())
         must = array.number in kept or any(isinstance(user, Output) and _wants_stored(user, array) for user in users)
-        if must or (not formula.is_known and _worth_naming(array, users, formula)):
+        is_operand = any(isinstance(user, Contraction) for user in users)
+        if must or ((is_operand or not formula.is_known) and _worth_naming(array, users, formula)):
             array.stored = True
             formulas[array.number] = _Formula(is_known=formula.is_known)
 

@@ -150,15 +150,15 @@ def apply_ufunc(program: Arrays, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Ar
     if dtype.is_bool and ufunc in (np.maximum, np.minimum, np.add, np.multiply):
         return program.elementwise("or" if ufunc in (np.maximum, np.add) else "and", dtype, *parts)
     if dtype.is_integer and ufunc in (np.floor_divide, np.remainder, np.fmod):
-        return _checked_division(program, _SAME[ufunc], dtype, *parts)
+        return checked_division(program, _SAME[ufunc], dtype, *parts)
     name = _SAME.get(ufunc) or _FLOAT.get(ufunc)
     if name is None:
         raise Untraceable(f"np.{ufunc.__name__}")
     return parts[0] if name == "same" else program.elementwise(name, dtype, *parts)
 
 
-def _checked_division(program: Arrays, name: str, dtype: DType, x: Array, y: Array) -> Array:
-    """Division of integers; by 0 it is the program's error."""
+def checked_division(program: Arrays, name: str, dtype: DType, x: Array, y: Array) -> Array:
+    """Division of integers (floordiv, div, mod or truncmod); by 0 it is the program's error."""
 
     def divide(left: Scalar, right: Scalar) -> Scalar:
         if right.operation != "const" or right.data == 0:

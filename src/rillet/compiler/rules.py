@@ -27,15 +27,24 @@ class NeedsValue(Exception):
 
 
 Rule = Callable[..., Any]
+# Inputs of more integers than this are not taken to describe shapes.
+_LARGEST_DESCRIPTION = 256
 RULES: dict[str, Rule] = {}
+# Rules for lists of tensors (dtype variant) in the place of arrays.
+LISTS: dict[str, Rule] = {}
 # Tells from the operation alone that its rule will refuse it.
 REFUSALS: dict[str, Callable[[Operation], bool]] = {}
+# Ops through which values of all kinds pass: arrays, lists of them, variables.
+PASSING: set[str] = set()
 
 
-def lowering(*types: str, unless: Callable[[Operation], bool] | None = None) -> Callable[[Rule], Rule]:
+def lowering(
+    *types: str, unless: Callable[[Operation], bool] | None = None, passes: bool = False
+) -> Callable[[Rule], Rule]:
     """Registers a rule: rule(call, *arrays) returns an Array, or a sequence of them for several outputs.
 
-    unless: a test on the operation's attributes; where it holds the reference kernel runs.
+    unless: a test on the operation's attributes; where it holds the reference kernel runs. passes: inputs and outputs may
+    be lists and variables too.
     """
 
     def decorate(rule: Rule) -> Rule:
@@ -43,8 +52,20 @@ def lowering(*types: str, unless: Callable[[Operation], bool] | None = None) -> 
             if type_ in RULES:
                 raise ValueError(f"op {type_} has a lowering rule already")
             RULES[type_] = rule
+            if passes:
+                PASSING.add(type_)
             if unless is not None:
                 REFUSALS[type_] = unless
+        return rule
+
+    return decorate
+
+
+def lowering_of_lists(*types: str) -> Callable[[Rule], Rule]:
+    """Registers a rule for an op that is given lists of tensors. For arrays it may have another one."""
+
+    def decorate(rule: Rule) -> Rule:
+        LISTS.update(dict.fromkeys(types, rule))
         return rule
 
     return decorate
@@ -77,9 +98,10 @@ class Call:
         """The array's value, known now. NeedsValue or NotLowered where it isn't."""
         if isinstance(array, Constant):
             return array.value
-        if isinstance(array, Source) and array.kind == "input":
-            raise NeedsValue(array)
-        raise NotLowered(f"{self.operation.name}: {array.name} is not known before the run")
+        source = _known_by_the_run(array)
+        if source is None:
+            raise NotLowered(f"{self.operation.name}: {array.name} is not known before the run")
+        raise NeedsValue(source)
 
     def integers(self, array: Array) -> list[int]:
         """The array's value as a flat list of integers."""
@@ -93,6 +115,25 @@ class Call:
         """NotLowered unless the condition holds: the reference kernel then says what is wrong."""
         if not condition:
             raise NotLowered(f"{self.operation.name}: {what}")
+
+
+def _known_by_the_run(array: Array) -> Source | None:
+    """An input of the program that `array` is made of; None where it depends on anything but inputs that describe shapes:
+    a few integers."""
+    found: Source | None = None
+    seen: set[int] = set()
+    pending = [array]
+    while pending:
+        part = pending.pop()
+        if part.number in seen or isinstance(part, Constant):
+            continue
+        seen.add(part.number)
+        pending.extend(part.reads)
+        if isinstance(part, Source):
+            if part.kind != "input" or not part.dtype.is_integer or part.size > _LARGEST_DESCRIPTION:
+                return None
+            found = part
+    return found
 
 
 def as_sequence(result: Any) -> Sequence[Array]:

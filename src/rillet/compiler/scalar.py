@@ -192,6 +192,19 @@ def parts_of(node: Scalar) -> list[Scalar]:
     return list(node.arguments)
 
 
+def new_work(scalar: Scalar, seen: set[int]) -> int:
+    """What the nodes that are not in `seen` cost, each once; they are then."""
+    work = 0
+    pending = [scalar]
+    while pending:
+        node = pending.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            work += COSTS.get(node.operation, 1)
+            pending.extend(parts_of(node))
+    return work
+
+
 def loads(scalar: Scalar, visit: Callable[[Scalar], None], seen: set[int] | None = None) -> None:
     """Calls `visit` with every load that `scalar` depends on, once each."""
     seen = set() if seen is None else seen

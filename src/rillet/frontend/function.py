@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import operator
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -250,7 +251,7 @@ class _ShortCall:
         graph = self.graph
         if self.version != graph.version or self.rewrites != graph.rewrites or self.context is not eager_context():
             self._prepare()
-        results = self.executable(arrays + self.captured)
+        results = self.executable(arrays + self.captured if self.captured else arrays)
         if self.is_single:
             return EagerTensor(results[0], self.dtypes[0], site)
         return self.pack([EagerTensor(array, dtype, site) for array, dtype in zip(results, self.dtypes, strict=True)])
@@ -258,7 +259,7 @@ class _ShortCall:
 
 # Python values that decide a trace by their type and value, besides the tensors.
 _CONSTANTS = frozenset((bool, int, float, str, type(None)))
-_MOST_SHORT_CALLS = 1024
+_MOST_KNOWN = 1024
 
 
 def _short_form(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, list[Any]] | None:
@@ -271,16 +272,15 @@ def _short_form(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, list[
             kind = type(value)
             if kind is EagerTensor:
                 array = value._array
-                key += (value.dtype.as_datatype_enum, array.shape)
-            elif kind is np.ndarray:
-                array = value
-                key += (_FROM_NUMPY[value.dtype].as_datatype_enum, value.shape)
+                arrays.append(array)
+                key += value.dtype.as_datatype_enum, array.shape
             elif kind in _CONSTANTS:
-                key += (kind, value)
-                continue
+                key += kind, value
+            elif kind is np.ndarray:
+                arrays.append(value)
+                key += _FROM_NUMPY[value.dtype].as_datatype_enum, value.shape
             else:
                 return None
-            arrays.append(array)
     except (AttributeError, KeyError):  # a handle or a list has no shape; some dtypes of NumPy are converted
         return None
     return tuple(key), arrays
@@ -303,7 +303,7 @@ class PolymorphicFunction:
         self._input_signature = None if input_signature is None else tuple(input_signature)
         self._reduce_retracing = reduce_retracing
         self._traces: dict[Any, ConcreteFunction] = {}
-        self._short_calls: dict[Any, _ShortCall] = {}
+        self._known: dict[Any, ConcreteFunction] = {}  # by what _short_form gives
         self._lock = threading.RLock()
         self._bound: dict[int, tuple[weakref.ref[Any], PolymorphicFunction]] = {}  # by the id of the instance
         self._signature = inspect.signature(python_function)
@@ -349,17 +349,20 @@ class PolymorphicFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if EagerFunctions.run_eagerly:
             return self.python_function(*args, **kwargs)
-        form = _short_form(args, kwargs) if context.state().quick else None
+        state = context.state()
+        form = _short_form(args, kwargs) if state.graph is None else None
         if form is not None:
-            known = self._short_calls.get(form[0])
-            if known is not None:
-                return known(form[1], user_site())
+            concrete = self._known.get(form[0])
+            if concrete is not None:
+                if state.quick:
+                    return concrete.short_call(form[1], user_site(sys._getframe(1)))
+                return concrete.call_flat(_tensors_among((*args, *kwargs.values())))
         canonical, named = self._canonical(args, kwargs)
         concrete, tensors = self._trace_for(canonical, named)
         if form is not None and _are_values_of(form[1], tensors, kwargs):
-            if len(self._short_calls) >= _MOST_SHORT_CALLS:
-                self._short_calls.clear()
-            self._short_calls[form[0]] = concrete.short_call
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[form[0]] = concrete
         return concrete.call_flat(tensors)
 
     def _canonical(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -461,6 +464,11 @@ class PolymorphicFunction:
 
     def __repr__(self) -> str:
         return f"<PolymorphicFunction {self._name}>"
+
+
+def _tensors_among(values: Sequence[Any]) -> list[Any]:
+    """Those of the values in a short form that are no constants, as tensors."""
+    return [convert_to_tensor(value) for value in values if type(value) not in _CONSTANTS]
 
 
 def _are_values_of(arrays: Sequence[Any], tensors: Sequence[Any], kwargs: dict[str, Any]) -> bool:

@@ -90,7 +90,8 @@ def _define(update: Update, is_resource: bool, is_sparse: bool) -> None:
     )
 
 
-def _names(update: Update, is_sparse: bool) -> list[str]:
+def argument_names(update: Update, is_sparse: bool) -> list[str]:
+    """The names of an op's inputs in order."""
     names = update.arguments
     if is_sparse:
         names.insert(names.index("grad") + 1, "indices")
@@ -102,7 +103,7 @@ def _names(update: Update, is_sparse: bool) -> list[str]:
 
 def _inference(update: Update, is_resource: bool, is_sparse: bool) -> Callable[[Operation], list[TensorShape]]:
     """Scalars have rank 0; var, its slots and a dense gradient have one shape."""
-    names = _names(update, is_sparse)
+    names = argument_names(update, is_sparse)
     alike = update.states if is_sparse else [*update.states, "grad"]
 
     def infer(op: Operation) -> list[TensorShape]:
@@ -150,7 +151,7 @@ def _require_scalar(shape: TensorShape, name: str, index: int) -> None:
 
 
 def _kernel(update: Update, is_resource: bool, is_sparse: bool) -> Callable[..., Any]:
-    names = _names(update, is_sparse)
+    names = argument_names(update, is_sparse)
     states = update.states
 
     def apply(*inputs: Any, **attrs: Any) -> Any:
@@ -342,7 +343,7 @@ def adagrad_dual_averaging(
 ) -> tuple[Any, ...]:  # fmt: skip
     total = gradient_accumulator + grad
     squares = gradient_squared_accumulator + np.square(grad)
-    step = grad.dtype.type(global_step)
+    step = global_step.astype(grad.dtype)
     numerator = np.sign(total) * np.maximum(np.abs(total) - l1 * step, 0)
     return -lr * numerator / (l2 * step * lr + np.sqrt(squares)), total, squares
 

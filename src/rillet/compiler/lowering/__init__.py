@@ -2,13 +2,16 @@
 
 from rillet.compiler.lowering import (
     contractions,
+    control,
     convolution,
     elementwise,
     gathering,
+    lists,
     losses,
     normalization,
     pooling,
     reductions,
+    row_updates,
     scattering,
     segments,
     shapes,
@@ -18,13 +21,16 @@ from rillet.compiler.lowering import (
 
 __all__ = [
     "contractions",
+    "control",
     "convolution",
     "elementwise",
     "gathering",
+    "lists",
     "losses",
     "normalization",
     "pooling",
     "reductions",
+    "row_updates",
     "scattering",
     "segments",
     "shapes",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rillet.compiler.arrays import Array, Arrays
+from rillet.compiler.numpy_like import checked_division
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
@@ -30,6 +31,23 @@ for _type, _name in {
     "Round": "round",
 }.items():
     _unary(_type, _name)
+
+
+_QUOTIENTS = {
+    "FloorDiv": "floordiv",
+    "TruncateDiv": "div",
+    "Div": "div",
+    "FloorMod": "mod",
+    "TruncateMod": "truncmod",
+    "Mod": "truncmod",
+}
+
+
+@lowering(*_QUOTIENTS)
+def quotient(call: Call, x: Array, y: Array) -> Array:
+    if x.dtype.is_integer:
+        return checked_division(call.program, _QUOTIENTS[call.operation.type], x.dtype, x, y)
+    return call.lowering.trace(call.operation, (x, y))  # type: ignore[no-any-return]
 
 
 @lowering("Relu")

@@ -42,18 +42,18 @@ def _numbers(array: Array) -> list[int] | None:
 # ---- making lists ---------------------------------------------------------------------------------------------------
 
 
-@lowering("EmptyTensorList")
+@lowering("EmptyTensorList", passes=True)
 def empty(call: Call, element_shape: Array, most: Array) -> ListValue:
     return KnownList(call.program, call.attrs["element_dtype"], _shape(call, element_shape), (), _number(call, most))
 
 
-@lowering("TensorListReserve")
+@lowering("TensorListReserve", passes=True)
 def reserve(call: Call, element_shape: Array, count: Array) -> ListValue:
     items = (None,) * max(0, _number(call, count))
     return KnownList(call.program, call.attrs["element_dtype"], _shape(call, element_shape), items)
 
 
-@lowering("TensorListFromTensor")
+@lowering("TensorListFromTensor", passes=True)
 def from_tensor(call: Call, tensor: Array, element_shape: Array) -> ListValue:
     call.require(tensor.rank > 0)
     rows = TensorShape(tensor.shape[1:])
@@ -61,7 +61,7 @@ def from_tensor(call: Call, tensor: Array, element_shape: Array) -> ListValue:
     return StoredList(call.attrs["element_dtype"], rows, tensor, tensor.shape[0])
 
 
-@lowering("TensorListSplit")
+@lowering("TensorListSplit", passes=True)
 def split(call: Call, tensor: Array, element_shape: Array, lengths: Array) -> ListValue:
     sizes = call.integers(lengths)
     call.require(tensor.rank > 0 and sum(sizes) == tensor.shape[0] and all(size >= 0 for size in sizes))
@@ -77,17 +77,17 @@ def split(call: Call, tensor: Array, element_shape: Array, lengths: Array) -> Li
 # ---- single entries -------------------------------------------------------------------------------------------------
 
 
-@lowering("TensorListPushBack")
+@lowering("TensorListPushBack", passes=True)
 def push_back(call: Call, values: ListValue, item: Any) -> ListValue:
     return values.pushed(item)
 
 
-@lowering("TensorListPopBack")
+@lowering("TensorListPopBack", passes=True)
 def pop_back(call: Call, values: ListValue, element_shape: Array) -> list[Any]:
     return list(values.popped(_shape(call, element_shape)))
 
 
-@lowering("TensorListSetItem")
+@lowering("TensorListSetItem", passes=True)
 def set_item(call: Call, values: ListValue, index: Array, item: Any) -> ListValue:
     place = as_place(index)
     if call.attrs["resize_if_index_out_of_bounds"]:
@@ -105,7 +105,7 @@ def _set_and_grow(call: Call, values: ListValue, place: int | Array, item: Any) 
     raise AssertionError
 
 
-@lowering("TensorListGetItem")
+@lowering("TensorListGetItem", passes=True)
 def get_item(call: Call, values: ListValue, index: Array, element_shape: Array) -> Any:
     return values.entry(as_place(index), _shape(call, element_shape))
 
@@ -113,19 +113,19 @@ def get_item(call: Call, values: ListValue, index: Array, element_shape: Array) 
 # ---- what a list is -------------------------------------------------------------------------------------------------
 
 
-@lowering("TensorListLength")
+@lowering("TensorListLength", passes=True)
 def length(call: Call, values: ListValue) -> Array:
     return as_array(call.program, values.length)
 
 
-@lowering("TensorListElementShape")
+@lowering("TensorListElementShape", passes=True)
 def element_shape(call: Call, values: ListValue) -> Array:
     dimensions = values.element_shape.dimensions
     sizes: Any = -1 if dimensions is None else [-1 if size is None else size for size in dimensions]
     return call.program.constant(sizes, call.dtype())
 
 
-@lowering("TensorListResize")
+@lowering("TensorListResize", passes=True)
 def resize(call: Call, values: ListValue, size: Array) -> ListValue:
     return values.resized(_number(call, size))
 
@@ -139,13 +139,13 @@ def _stacked(values: ListValue, shape: TensorShape) -> Array:
     return values.stored(shape).stack()
 
 
-@lowering("TensorListStack")
+@lowering("TensorListStack", passes=True)
 def stack(call: Call, values: ListValue, element_shape: Array) -> Array:
     call.require(call.attrs["num_elements"] in (-1, values.known_length), "a list of another length")
     return _stacked(values, _shape(call, element_shape))
 
 
-@lowering("TensorListGather")
+@lowering("TensorListGather", passes=True)
 def gather_entries(call: Call, values: ListValue, indices: Array, element_shape: Array) -> Array:
     places, shape = _numbers(indices), _shape(call, element_shape)
     if places is None or indices.rank != 1:
@@ -158,7 +158,7 @@ def gather_entries(call: Call, values: ListValue, indices: Array, element_shape:
     return whole._with(tuple(whole.items[place] for place in places)).stack(shape)
 
 
-@lowering("TensorListScatter", "TensorListScatterV2")
+@lowering("TensorListScatter", "TensorListScatterV2", passes=True)
 def scatter_entries(
     call: Call, tensor: Array, indices: Array, element_shape: Array, count: Array | None = None
 ) -> ListValue:
@@ -169,7 +169,7 @@ def scatter_entries(
     return _scattered(call, KnownList(call.program, call.attrs["element_dtype"], shape, items), tensor, indices)
 
 
-@lowering("TensorListScatterIntoExistingList")
+@lowering("TensorListScatterIntoExistingList", passes=True)
 def scatter_into(call: Call, values: ListValue, tensor: Array, indices: Array) -> ListValue:
     return _scattered(call, values, tensor, indices)
 
@@ -197,7 +197,7 @@ def _scattered_at(call: Call, values: ListValue, tensor: Array, indices: Array) 
     return stored.with_buffer(scatter(stored.buffer, indices, tensor, "update"), stored.length)
 
 
-@lowering("TensorListConcat", "TensorListConcatV2")
+@lowering("TensorListConcat", "TensorListConcatV2", passes=True)
 def concat(call: Call, values: ListValue, element_shape: Array | None = None, leading: Array | None = None) -> list[Array]:
     shape = as_shape(call.attrs["element_shape"]) if element_shape is None else _shape(call, element_shape)
     whole = values.taken_apart()
@@ -211,7 +211,7 @@ def concat(call: Call, values: ListValue, element_shape: Array | None = None, le
     return [call.program.concat(filled or items[:1], 0), sizes]
 
 
-@lowering("TensorListConcatLists")
+@lowering("TensorListConcatLists", passes=True)
 def concat_lists(call: Call, first: ListValue, second: ListValue) -> ListValue:
     one, two = first.taken_apart(), second.taken_apart()
     return one._with((*one.items, *two.items))

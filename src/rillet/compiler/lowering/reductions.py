@@ -18,17 +18,22 @@ def reduction(call: Call, x: Array, axes: Array) -> Array:
 
 @lowering("Mean")
 def mean(call: Call, x: Array, axes: Array) -> Array:
-    call.require(x.dtype.is_floating, "no mean")
     return mean_of(call.program, x, call.axes(axes, x.rank), bool(call.attrs["keep_dims"]))
 
 
 def mean_of(program: Arrays, x: Array, axes: list[int], keep: bool) -> Array:
-    total = program.reduce(x, axes, "sum", keep)
+    """Small numbers are summed up as larger ones: their sum may be out of their range where the mean is not."""
     count = 1
     for axis in {axis % x.rank for axis in axes}:
         count *= x.shape[axis]
-    factor = 1.0 / count if count else float("nan")
-    return program.elementwise("mul", x.dtype, total, program.constant(factor, x.dtype))
+    if x.dtype.is_floating:
+        wide = dtypes.float32 if x.dtype.size < 4 else x.dtype
+        operation, number = "mul", 1.0 / count if count else float("nan")
+    else:
+        wide = dtypes.uint64 if x.dtype.is_unsigned else dtypes.int64
+        operation, number = "div", max(count, 1)
+    total = program.reduce(program.cast(x, wide), axes, "sum", keep)
+    return program.cast(program.elementwise(operation, wide, total, program.constant(number, wide)), x.dtype)
 
 
 @lowering("ArgMax", "ArgMin")
@@ -43,14 +48,14 @@ def position(call: Call, x: Array, axis: Array) -> Array:
 
 @lowering("Softmax")
 def softmax(call: Call, logits: Array) -> Array:
-    call.require(logits.size > 0 and logits.rank > 0, "empty")
+    call.require(logits.rank > 0, "a scalar")
     exponentials, total = exponentials_of(call.program, logits)[:2]
     return call.program.elementwise("div", logits.dtype, exponentials, total)
 
 
 @lowering("LogSoftmax")
 def log_softmax(call: Call, logits: Array) -> Array:
-    call.require(logits.size > 0 and logits.rank > 0, "empty")
+    call.require(logits.rank > 0, "a scalar")
     program = call.program
     _, total, shifted = exponentials_of(program, logits)
     return program.elementwise("sub", logits.dtype, shifted, program.elementwise("log", logits.dtype, total))

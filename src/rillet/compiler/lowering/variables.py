@@ -39,7 +39,7 @@ def assign_changed(call: Call, state: VariableState, value: Array) -> Sequence[A
     return _result(call, state)
 
 
-@lowering("PartitionedCall", "StatefulPartitionedCall")
+@lowering("PartitionedCall", "StatefulPartitionedCall", passes=True)
 def call_function(call: Call, *inputs: Any) -> Sequence[Any]:
     result: Sequence[Any] = call.lowering.inline(call.attrs["f"], inputs, call.operation)
     return result

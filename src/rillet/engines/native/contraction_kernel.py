@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rillet.engines.native.contraction_operands import Axis, Computed, Strided, extent_of
+from rillet.engines.native.contraction_operands import Axis, Computed, Operand, Strided, extent_of
 from rillet.engines.native.contraction_plan import Cut, Plan, round_up
 from rillet.engines.native.contraction_tile import TileWriter, block_extents, block_loops
 from rillet.engines.native.llvm import Builder, Module, Value, size_of, vector
-from rillet.engines.native.microkernel import Tile, dot
-from rillet.engines.native.packing import Fetch, pack_across, pack_along
+from rillet.engines.native.microkernel import Tile, dot, prefetch
+from rillet.engines.native.packing import Source, Strip, pack_across, pack_along
 from rillet.engines.native.storage import widen
 from rillet.engines.native.target import Target
 
@@ -54,70 +54,32 @@ class ContractionKernel:
         self.problem = plan.problem
         self.element = plan.problem.element
         self.tiles = TileWriter(module, name, target, plan)
+        self.most = target.lanes(size_of(self.element))
         self.packers: dict[str, str] = {}
 
     def write(self) -> None:
         plan = self.plan
         parameters = [("ptr", "operands"), ("i64", "begin"), ("i64", "end")]
         b = self.b = Builder(self.module, self.name, parameters, attributes="nounwind")
-        null = Value("null", "ptr")
-        self.panel = b.alloca(self.element, plan.depth * plan.panel_stride) if plan.packs_b else null
-        addresses = [self._address(operand) for operand in (self.problem.a, self.problem.b, self.problem.c)]
-        self.a, self.b_matrix, self.c = addresses
-        scratch = b.load(self._place(self.scratch), "ptr") if plan.task_scratch and self.scratch is not None else null
+        self.panels = b.alloca("i8", 2 * plan.panel_bytes) if plan.packs_b else _NULL
+        self.addresses = [_address(b, operand) for operand in (self.problem.a, self.problem.b, self.problem.c)]
+        scratch = _NULL
+        if plan.task_scratch and self.scratch is not None:
+            scratch = b.load(_place(b, self.scratch), "ptr")
         with b.loop(b.parameters["begin"], b.parameters["end"]) as tasks:
             batch_axes = self.problem.batch
-            batch, m_block, n_block = self._split(tasks.index, [extent_of(batch_axes), plan.m_blocks, plan.n_blocks])
-            digits = self._split(batch, [axis.extent for axis in batch_axes])
+            batch, m_block, n_block = _split(b, tasks.index, [extent_of(batch_axes), plan.m_blocks, plan.n_blocks])
+            digits = _split(b, batch, [axis.extent for axis in batch_axes])
             offsets = [dot(b, digits, [axis.strides[i] for axis in batch_axes]) for i in range(3)]
-            here = b.offset(scratch, b.mul(tasks.index, b.i64(plan.task_scratch)), "i8") if plan.task_scratch else null
-            units = self._block(m_block, plan.m_block, plan.m.units)
-            panels = self._block(n_block, plan.n_block, plan.n.units)
+            here = scratch
+            if plan.task_scratch:
+                here = b.offset(scratch, b.mul(tasks.index, b.i64(plan.task_scratch)), "i8")
+            units = _block(b, m_block, plan.m_block, plan.m.units)
+            panels = _block(b, n_block, plan.n_block, plan.n.units)
             yes, none = Value("true", "i1"), b.i64(0)
-            count = b.i64(plan.k_chunk)
-            self._write_task(_Task(batch, offsets, here, *units, *panels, [none, none], count, yes, yes))
+            task = _Task(batch, offsets, here, *units, *panels, [none, none], b.i64(plan.k_chunk), yes, yes)
+            self._write_task(task)
         b.ret()
-
-    # ---- small things -------------------------------------------------------------------------------------------
-
-    def _place(self, operand: int) -> Value:
-        return self.b.offset(self.b.parameters["operands"], self.b.i64(operand), "ptr")
-
-    def _address(self, operand: Strided | Computed | None) -> Value:
-        if not isinstance(operand, Strided):
-            return Value("null", "ptr")
-        start = self.b.load(self._place(operand.operand), "ptr")
-        return self.b.offset(start, self.b.i64(operand.offset), operand.element)
-
-    def _split(self, index: Value, extents: Sequence[int]) -> list[Value]:
-        """The digits of a linear index, outermost first."""
-        b = self.b
-        digits: list[Value] = []
-        for extent in reversed(extents[1:]):
-            if extent == 1:
-                digits.insert(0, b.i64(0))
-            elif index.text.isdigit():
-                digits.insert(0, b.i64(int(index.text) % extent))
-                index = b.i64(int(index.text) // extent)
-            else:
-                digits.insert(0, b.binary("urem", index, b.i64(extent)))
-                index = b.binary("udiv", index, b.i64(extent))
-        return [index if extents[0] > 1 else b.i64(0), *digits] if extents else []
-
-    def _minimum(self, x: Value, y: Value) -> Value:
-        return self.b.intrinsic("smin", "i64", x, y)
-
-    def _sum(self, *terms: Value) -> Value:
-        return dot(self.b, terms, [1] * len(terms))
-
-    def _block(self, number: Value, size: int, extent: int) -> tuple[Value, Value]:
-        """Where block `number` begins and ends."""
-        b = self.b
-        if size >= extent:
-            return b.i64(0), b.i64(extent)
-        start = b.mul(number, b.i64(size))
-        end = b.add(start, b.i64(size))
-        return start, end if extent % size == 0 else self._minimum(end, b.i64(extent))
 
     # ---- loops --------------------------------------------------------------------------------------------------
 
@@ -129,8 +91,8 @@ class ContractionKernel:
         with b.loop(b.i64(0), b.i64(plan.k_blocks)) as blocks:
             axes = [*plan.k_outer, plan.k_axis]
             chunks = -(-plan.k_axis.extent // plan.k_chunk)
-            digits = self._split(blocks.index, [*(axis.extent for axis in plan.k_outer), chunks])
-            start, end = self._block(digits[-1], plan.k_chunk, plan.k_axis.extent)
+            digits = _split(b, blocks.index, [*(axis.extent for axis in plan.k_outer), chunks])
+            start, end = _block(b, digits[-1], plan.k_chunk, plan.k_axis.extent)
             offsets = [dot(b, [*digits[:-1], start], [axis.strides[i] for axis in axes]) for i in range(2)]
             count = b.i64(plan.k_chunk) if plan.k_is_even else b.sub(end, start)
             first = b.compare("eq", blocks.index, b.i64(0))
@@ -140,113 +102,122 @@ class ContractionKernel:
     def _write_k_block(self, task: _Task) -> None:
         plan, b = self.plan, self.b
         if plan.packs_a:
-            sizes = plan.m.sizes(range(plan.m.units))
             with b.loop(task.first_unit, task.end_unit) as units:
-                self._each(plan.m, units.index, sizes, lambda rows: self._pack_a(task, rows))
-        sizes = plan.n.sizes(range(plan.n.units))
+                self._pack_a(task, units.index)
+        if plan.packs_b:
+            self._pack_b(task, task.first_panel, b.i64(0), self._b_extent(task))
         with b.loop(task.first_panel, task.end_panel) as panels:
-            self._each(plan.n, panels.index, sizes, lambda columns: self._write_panel(task, columns))
+            _each(b, plan.n, panels.index, lambda columns: self._write_panel(task, columns))
 
     def _write_panel(self, task: _Task, columns: _Piece) -> None:
+        """All tiles of a panel; after each of them a slice of the next panel is packed, while memory is idle."""
         plan, b = self.plan, self.b
-        start = task.first_unit
-        if plan.copies_b:
-            sizes = plan.m.sizes(range(0, plan.m.units, plan.m_block))
-            self._each(plan.m, start, sizes, lambda rows: self._write_tile(task, rows, columns, copies=True))
-            start = self._sum(start, b.i64(1))
-        elif plan.packs_b:
-            self._pack_b(task, columns)
-        sizes = plan.m.sizes(range(plan.m.units))
-        with b.loop(start, task.end_unit) as units:
-            self._each(plan.m, units.index, sizes, lambda rows: self._write_tile(task, rows, columns))
+        following = b.add(columns.number, b.i64(1))
+        slices = plan.packs_b and plan.n_block > 1
+        if slices:
+            extent = self._b_extent(task)
+            slices_end = b.select(b.compare("slt", following, task.end_panel), extent, b.i64(0))
+            size = -(-self._pack_loops(1)[0].extent // plan.m_block)
+            if self._packs_along(1):
+                size = round_up(size, self.most)
 
-    def _each(self, cut: Cut, number: Value, sizes: Sequence[int], write: Callable[[_Piece], None]) -> None:
-        """Writes what is done with piece `number`, for each of the sizes it may have."""
-        b = self.b
-        outer, place = self._split(number, [extent_of(cut.outer), cut.pieces])
-        start = dot(b, [place], [cut.small if cut.large < cut.pieces else cut.size])
-        if cut.large < cut.pieces and cut.large:
-            start = self._sum(start, dot(b, [self._minimum(place, b.i64(cut.large))], [cut.size - cut.small]))
-        digits = [*self._split(outer, [axis.extent for axis in cut.outer]), start]
-        offsets = [dot(b, digits, [axis.strides[i] for axis in cut.axes]) for i in range(2)]
-        index = dot(b, [outer, start], [cut.run.extent, 1])
-        pieces = [_Piece(size, *offsets, index, number) for size in sizes]
-        if len(pieces) == 1:
-            write(pieces[0])
-            return
-        large, small, end = b.label(), b.label(), b.label()
-        b.branch(b.compare("slt", place, b.i64(cut.large)), large, small)
-        for label, piece in zip((large, small), pieces):
-            b.start(label)
-            write(piece)
-            b.jump(end)
-        b.start(end)
+        def pack_slice(unit: Value) -> None:
+            start = dot(b, [b.sub(unit, task.first_unit)], [size])
+            with b.when(b.compare("slt", start, slices_end)):
+                self._pack_b(task, following, start, _minimum(b, b.add(start, b.i64(size)), slices_end))
+
+        with b.loop(task.first_unit, task.end_unit) as units:
+            _each(b, plan.m, units.index, lambda rows: self._write_tile(task, rows, columns))
+            if slices:
+                pack_slice(units.index)
+        if slices and plan.m.units % plan.m_block:
+            with b.loop(task.end_unit, b.add(task.first_unit, b.i64(plan.m_block))) as missing:
+                pack_slice(missing.index)
 
     # ---- one tile -----------------------------------------------------------------------------------------------
 
-    def _write_tile(self, task: _Task, rows: _Piece, columns: _Piece, copies: bool = False) -> None:
-        """copies: b is read where it lies, and packed on the way."""
+    def _write_tile(self, task: _Task, rows: _Piece, columns: _Piece) -> None:
         plan, b = self.plan, self.b
-        a, matrix, c, partial = Value("null", "ptr"), self.panel, self.c, Value("null", "ptr")
+        a, matrix, c, partial = self.addresses[0], _NULL, self.addresses[2], _NULL
         if plan.packs_a:
-            a = self._packed_a(task, rows)
+            a = self._packed_a(task, rows.number)
         elif isinstance(self.problem.a, Strided):
-            offset = self._sum(task.batch_offsets[0], rows.offset, task.k[0])
-            a = b.offset(self.a, offset, self.problem.a.element)
-        if isinstance(self.problem.b, Strided) and (copies or not plan.packs_b):
-            offset = self._sum(task.batch_offsets[1], columns.offset, task.k[1])
-            matrix = b.offset(self.b_matrix, offset, self.problem.b.element)
+            offset = dot(b, [task.batch_offsets[0], rows.offset, task.k[0]], [1, 1, 1])
+            a = b.offset(a, offset, self.problem.a.element)
+        if plan.packs_b:
+            matrix = self._panel(task, columns.number)
+        elif isinstance(self.problem.b, Strided):
+            offset = dot(b, [task.batch_offsets[1], columns.offset, task.k[1]], [1, 1, 1])
+            matrix = b.offset(self.addresses[1], offset, self.problem.b.element)
         if self.problem.c is not None:
-            c = b.offset(c, self._sum(task.batch_offsets[2], rows.c_offset, columns.c_offset), self.problem.c.element)
+            offset = dot(b, [task.batch_offsets[2], rows.c_offset, columns.c_offset], [1, 1, 1])
+            c = b.offset(c, offset, self.problem.c.element)
         if plan.keeps_partial:
             row, column = b.sub(rows.number, task.first_unit), b.sub(columns.number, task.first_panel)
             start = b.offset(task.scratch, b.i64(plan.a_block_bytes), "i8")
             number = dot(b, [row, column], [plan.n_block * plan.partial_tile, plan.partial_tile])
             partial = b.offset(start, number, self.element)
-        name = self.tiles.function(Tile(rows.size, columns.size, plan.lanes, plan.packs_b), copies)
-        given = [a, matrix, self.panel, c, partial, task.batch, rows.index, columns.index]
+        name = self.tiles.function(Tile(rows.size, columns.size, plan.lanes, plan.packs_b))
+        given = [a, matrix, c, partial, task.batch, rows.index, columns.index]
         b.call("void", f"@{name}", b.parameters["operands"], *given, task.count, task.first, task.last)
 
     # ---- packing ------------------------------------------------------------------------------------------------
 
-    def _packed_a(self, task: _Task, rows: _Piece) -> Value:
-        """Where the packed rows of a tile are; each tile has room for the full number of rows."""
-        unit = self.b.sub(rows.number, task.first_unit)
+    def _packed_a(self, task: _Task, number: Value) -> Value:
+        """Where the packed rows of unit `number` are; each has room for the full number of rows."""
+        unit = self.b.sub(number, task.first_unit)
         return self.b.offset(task.scratch, dot(self.b, [unit], [self.plan.depth * self.plan.m.size]), self.element)
 
-    def _pack_a(self, task: _Task, rows: _Piece) -> None:
-        """Packs the rows of a tile, for one block of k."""
-        stride = self.plan.m.size
-        width = stride if stride <= self.target.lanes(size_of(self.element)) or stride % 2 else stride // 2
-        self._pack(task, 0, rows, self._packed_a(task, rows), width, stride)
-
-    def _pack_b(self, task: _Task, columns: _Piece) -> None:
-        """Packs the panel of those columns, for one block of k."""
-        self._pack(task, 1, columns, self.panel, self.plan.lanes, self.plan.panel_stride)
-
-    def _pack(self, task: _Task, side: int, piece: _Piece, destination: Value, width: int, stride: int) -> None:
-        """Packs `width` rows of a or columns of b after the other. stride: of the panel, from one k to the next."""
+    def _pack_a(self, task: _Task, number: Value) -> None:
+        """Packs the rows of unit `number`, for one block of k."""
         b = self.b
-        across = (self.plan.m, self.plan.n)[side].run.strides[0]
+        end = block_extents(self.plan, b, self._pack_loops(0), task.count)[0]
+        given = [self._packed_a(task, number), task.batch_offsets[0], number, task.k[0], b.i64(0), end]
+        b.call("void", f"@{self._pack_function(0)}", b.parameters["operands"], *given)
 
-        def call(name: str, place: Value, valid: Value) -> None:
-            start = dot(b, [piece.offset, place], [1, across])
-            given = [b.offset(destination, place, self.element), task.batch_offsets[side], start, task.k[side]]
-            b.call("void", f"@{name}", b.parameters["operands"], *given, task.count, valid)
+    def _pack_loops(self, side: int) -> list[Axis]:
+        """The loops over a block of k, with the strides of a (or b) and of its packed panel."""
+        if side == 0:
+            return block_loops(self.plan, None, self.plan.m.size)
+        loops = block_loops(self.plan, self.plan.panel_stride, None)
+        return [Axis(axis.extent, axis.strides[::-1]) for axis in loops]
 
+    def _b_extent(self, task: _Task) -> Value:
+        return block_extents(self.plan, self.b, self._pack_loops(1), task.count)[0]
+
+    def _panel(self, task: _Task, number: Value) -> Value:
+        """Where panel `number` is packed: two take turns."""
+        b = self.b
+        turn = b.binary("and", b.sub(number, task.first_panel), b.i64(1))
+        return b.offset(self.panels, dot(b, [turn], [self.plan.panel_bytes]), "i8")
+
+    def _pack_b(self, task: _Task, number: Value, start: Value, end: Value) -> None:
+        """Packs k from `start` to `end`, counted in the outermost loop over the block, of panel `number`."""
+        given = [self._panel(task, number), task.batch_offsets[1], number, task.k[1], start, end]
+        self.b.call("void", f"@{self._pack_function(1)}", self.b.parameters["operands"], *given)
+
+    def _pack_function(self, side: int) -> str:
+        """A function that packs any unit of rows or panel of columns: it finds out where that is, and how wide."""
+        name = f"{self.name}.pack_{'ab'[side]}"
+        if name in self.packers:
+            return name
+        self.packers[name] = name
+        parameters = [("ptr", "operands"), ("ptr", "destination")]
+        parameters += [("i64", name) for name in ("batch", "number", "k", "from", "to")]
+        b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
+        given = b.parameters
+        cut = (self.plan.m, self.plan.n)[side]
+        operand = (self.problem.a, self.problem.b)[side]
+        stride = self.plan.panel_stride if side else self.plan.m.size
+        strip = Strip(given["destination"], self.element, stride, self._pack_loops(side), given["from"], given["to"])
         if self._packs_along(side):
-            name = self._packer(side, stride, width, width)
-            with b.loop(b.i64(0), b.i64(piece.size), width) as loop:
-                call(name, loop.index, self._minimum(b.i64(width), b.sub(b.i64(piece.size), loop.index)))
-            return
-        whole = piece.size - piece.size % width
-        if whole:
-            name = self._packer(side, stride, width, width)
-            with b.loop(b.i64(0), b.i64(whole), width) as loop:
-                call(name, loop.index, b.i64(width))
-        if whole < piece.size:
-            rest = piece.size - whole
-            call(self._packer(side, stride, width, rest), b.i64(whole), b.i64(rest))
+            piece, is_large = _find(b, cut, given["number"])
+            valid = b.select(is_large, b.i64(cut.size), b.i64(cut.small)) if is_large else b.i64(cut.sizes[0])
+            self._pack_strips_along(b, self._source(b, side, operand, piece), strip, valid)
+        else:
+            _each(b, cut, given["number"], lambda piece: self._pack_across(b, side, operand, piece, strip))
+        b.ret()
+        return name
 
     def _packs_along(self, side: int) -> bool:
         """Whether elements that follow each other in k, or in nothing, are read; else those side by side."""
@@ -255,57 +226,137 @@ class ContractionKernel:
             return operand.along == ("columns", "rows")[side]
         return (self.plan.m, self.plan.n)[side].run.strides[0] != 1
 
-    def _packer(self, side: int, stride: int, width: int, valid: int) -> str:
-        """The function that packs a strip of `valid` (or fewer, if they are read along k) of `width` elements a k."""
-        name = f"{self.name}.pack_{'ab'[side]}{valid}"
-        if name in self.packers:
-            return name
-        self.packers[name] = name
-        operand = (self.problem.a, self.problem.b)[side]
-        parameters = [("ptr", "operands"), ("ptr", "destination")]
-        parameters += [("i64", name) for name in ("batch", "start", "k", "count", "valid")]
-        b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
-        loops = [
-            Axis(axis.extent, (axis.strides[side], axis.strides[1 - side]))
-            for axis in (block_loops(self.plan, stride, None) if side else block_loops(self.plan, None, stride))
-        ][:]
-        extents = block_extents(self.plan, b, loops, b.parameters["count"])
-        across = (self.plan.m, self.plan.n)[side].run.strides[0]
-        if isinstance(operand, Computed):
-            fetch = self._fetch_computed(b, side, operand)
-        else:
-            fetch = self._fetch_strided(b, operand, across)
-        destination = b.parameters["destination"]
-        most = self.target.lanes(size_of(self.element))
-        if self._packs_along(side):
-            lanes = most if loops[-1].strides[0] == 1 else 1
-            pack_along(b, fetch, width, lanes, self.element, destination, b.parameters["valid"], loops, extents)
-        else:
-            lanes_list = [min(most, valid - place) for place in range(0, valid, most)]
-            room = width if side else valid
-            pack_across(b, fetch, lanes_list, room, self.element, destination, loops, extents)
-        b.ret()
-        return name
+    def _pack_strips_along(self, b: Builder, source: Source, strip: Strip, valid: Value) -> None:
+        """Strips as wide as a vector, or as equal as they can be: what is written must not reach into the next."""
+        width = next(size for size in range(min(self.most, strip.width), 0, -1) if strip.width % size == 0)
+        lanes = self.most if strip.loops[-1].strides[0] == 1 else 1
+        with b.loop(b.i64(0), valid, width) as loop:
+            here = replace(strip, destination=b.offset(strip.destination, loop.index, self.element), width=width)
+            pack_along(b, _moved(b, source, loop.index), lanes, here, b.sub(valid, loop.index))
 
-    def _fetch_computed(self, b: Builder, side: int, operand: Computed) -> Fetch:
+    def _pack_across(self, b: Builder, side: int, operand: Operand, piece: _Piece, strip: Strip) -> None:
+        source = self._source(b, side, operand, piece)
+        width = round_up(piece.size, self.plan.lanes) if side else piece.size
+        if not isinstance(operand, Computed):
+            lanes = [min(self.most, piece.size - place) for place in range(0, piece.size, self.most)]
+            pack_across(b, source, lanes, replace(strip, width=width), _AHEAD)
+            return
+        # One vector after the other, so that the code of what is computed is there once, or twice with a rest.
+        most = self.plan.lanes if side else self.most
+        whole, rest = piece.size - piece.size % most, piece.size % most
+
+        def pack(place: Value, lanes: int) -> None:
+            here = replace(strip, destination=b.offset(strip.destination, place, self.element))
+            room = round_up(lanes, most) if side else lanes
+            pack_across(b, _moved(b, source, place), [lanes], replace(here, width=room), 0)
+
+        if whole:
+            with b.loop(b.i64(0), b.i64(whole), most) as loop:
+                pack(loop.index, most)
+        if rest:
+            pack(b.i64(whole), rest)
+
+    def _source(self, b: Builder, side: int, operand: Operand, piece: _Piece) -> Source:
+        """The elements of some rows of a or columns of b."""
         given = b.parameters
+        if isinstance(operand, Strided):
+            across = (self.plan.m, self.plan.n)[side].run.strides[0]
+            start = dot(b, [given["batch"], piece.offset, given["k"]], [1, 1, 1])
+            base = b.offset(_address(b, operand), start, operand.element)
 
-        def fetch(place: Value, k: Value, lanes: int) -> Value:
-            line, depth = dot(b, [given["start"], place], [1, 1]), dot(b, [given["k"], k], [1, 1])
+            def address(place: Value, k: Value) -> Value:
+                return b.offset(b.offset(base, dot(b, [place], [across]), operand.element), k, operand.element)
+
+            def read(place: Value, k: Value, lanes: int) -> Value:
+                return widen(b, self.target, b.load(address(place, k), vector(operand.element, lanes)), self.element)
+
+            return Source(read, lambda place, k: prefetch(b, address(place, k)))
+
+        def compute(place: Value, k: Value, lanes: int) -> Value:
+            line, depth = dot(b, [piece.offset, place], [1, 1]), dot(b, [given["k"], k], [1, 1])
             row, column = (depth, line) if side else (line, depth)
             return widen(b, self.target, operand.load(b, given["batch"], row, column, lanes), self.element)
 
-        return fetch
+        return Source(compute, lambda place, k: None)
 
-    def _fetch_strided(self, b: Builder, operand: Strided, across: int) -> Fetch:
-        given = b.parameters
-        place = b.offset(given["operands"], b.i64(operand.operand), "ptr")
-        start = dot(b, [given["batch"], given["start"], given["k"], b.i64(operand.offset)], [1, 1, 1, 1])
-        base = b.offset(b.load(place, "ptr"), start, operand.element)
 
-        def fetch(place: Value, k: Value, lanes: int) -> Value:
-            line = b.offset(base, dot(b, [place], [across]), operand.element)
-            x = b.load(b.offset(line, k, operand.element), vector(operand.element, lanes))
-            return widen(b, self.target, x, self.element)
+# ---- small things -------------------------------------------------------------------------------------------------
 
-        return fetch
+
+_NULL = Value("null", "ptr")
+_AHEAD = 16
+
+
+def _place(b: Builder, operand: int) -> Value:
+    return b.offset(b.parameters["operands"], b.i64(operand), "ptr")
+
+
+def _address(b: Builder, operand: Strided | Computed | None) -> Value:
+    if not isinstance(operand, Strided):
+        return _NULL
+    return b.offset(b.load(_place(b, operand.operand), "ptr"), b.i64(operand.offset), operand.element)
+
+
+def _minimum(b: Builder, x: Value, y: Value) -> Value:
+    return b.intrinsic("smin", "i64", x, y)
+
+
+def _split(b: Builder, index: Value, extents: Sequence[int]) -> list[Value]:
+    """The digits of a linear index, outermost first."""
+    digits: list[Value] = []
+    for extent in reversed(extents[1:]):
+        if extent == 1:
+            digits.insert(0, b.i64(0))
+        elif index.text.isdigit():
+            digits.insert(0, b.i64(int(index.text) % extent))
+            index = b.i64(int(index.text) // extent)
+        else:
+            digits.insert(0, b.binary("urem", index, b.i64(extent)))
+            index = b.binary("udiv", index, b.i64(extent))
+    return [index if extents[0] > 1 else b.i64(0), *digits] if extents else []
+
+
+def _block(b: Builder, number: Value, size: int, extent: int) -> tuple[Value, Value]:
+    """Where block `number` begins and ends."""
+    if size >= extent:
+        return b.i64(0), b.i64(extent)
+    start = b.mul(number, b.i64(size))
+    end = b.add(start, b.i64(size))
+    return start, end if extent % size == 0 else _minimum(b, end, b.i64(extent))
+
+
+def _find(b: Builder, cut: Cut, number: Value) -> tuple[_Piece, Value | None]:
+    """Piece `number`, and, if there are two sizes, whether it is a large one. Its size is not to be used then."""
+    outer, place = _split(b, number, [extent_of(cut.outer), cut.pieces])
+    start = dot(b, [place], [cut.small if cut.large < cut.pieces else cut.size])
+    if 0 < cut.large < cut.pieces:
+        extra = _minimum(b, place, b.i64(cut.large))
+        start = dot(b, [start, extra], [1, cut.size - cut.small])
+    digits = [*_split(b, outer, [axis.extent for axis in cut.outer]), start]
+    offsets = [dot(b, digits, [axis.strides[i] for axis in cut.axes]) for i in range(2)]
+    index = dot(b, [outer, start], [cut.run.extent, 1])
+    is_large = b.compare("slt", place, b.i64(cut.large)) if len(cut.sizes) > 1 else None
+    return _Piece(cut.sizes[0], *offsets, index, number), is_large
+
+
+def _each(b: Builder, cut: Cut, number: Value, write: Callable[[_Piece], None]) -> None:
+    """Writes what is done with piece `number`, once for each of the sizes it may have."""
+    piece, is_large = _find(b, cut, number)
+    if is_large is None:
+        write(piece)
+        return
+    large, small, end = b.label(), b.label(), b.label()
+    b.branch(is_large, large, small)
+    for label, size in zip((large, small), cut.sizes):
+        b.start(label)
+        write(replace(piece, size=size))
+        b.jump(end)
+    b.start(end)
+
+
+def _moved(b: Builder, source: Source, start: Value) -> Source:
+    """The source, its places counted from `start`."""
+    return Source(
+        lambda place, k, lanes: source.fetch(dot(b, [start, place], [1, 1]), k, lanes),
+        lambda place, k: source.announce(dot(b, [start, place], [1, 1]), k),
+    )

@@ -6,7 +6,6 @@ The costs are estimates in cycles. They only have to put the candidates in the r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rillet.engines.native.contraction_operands import Axis, Computed, Operand, Problem, Strided, extent_of
@@ -41,10 +40,10 @@ class Cut:
     def extent(self) -> int:
         return extent_of(self.axes)
 
-    def sizes(self, units: Iterator[int] | range) -> list[int]:
-        """The sizes that occur among units of these numbers, largest first."""
-        found = {self.size if unit % self.pieces < self.large else self.small for unit in units}
-        return sorted(found, reverse=True)
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes that occur, largest first."""
+        return [self.size] * (self.large > 0) + [self.small] * (self.large < self.pieces)
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,6 @@ class Plan:
     packs_b: bool
     m_block: int  # units a task
     n_block: int
-
-    @property
-    def copies_b(self) -> bool:
-        """Whether the first tile of a panel packs it on the way."""
-        return self.packs_b and isinstance(self.problem.b, Strided) and self.n.run.strides[0] == 1
 
     @property
     def k_blocks(self) -> int:
@@ -101,6 +95,11 @@ class Plan:
     def panel_stride(self) -> int:
         """Elements of a packed panel of b from one k to the next."""
         return round_up(self.n.size, self.lanes)
+
+    @property
+    def panel_bytes(self) -> int:
+        """One packed panel of b."""
+        return round_up(self.panel_stride * self.depth * size_of(self.problem.element), _LINE)
 
     @property
     def keeps_partial(self) -> bool:

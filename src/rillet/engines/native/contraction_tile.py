@@ -8,7 +8,7 @@ from dataclasses import replace
 from rillet.engines.native.contraction_operands import Axis, Store, Strided, coalesce, extent_of
 from rillet.engines.native.contraction_plan import Plan
 from rillet.engines.native.llvm import Builder, Module, Value, lanes_of, vector
-from rillet.engines.native.microkernel import Columns, Tile, accumulate, accumulate_along, dot, prefetch, transpose
+from rillet.engines.native.microkernel import Tile, accumulate, accumulate_along, dot, prefetch, transpose
 from rillet.engines.native.storage import narrow
 from rillet.engines.native.target import Target
 
@@ -46,20 +46,20 @@ class TileWriter:
         self.element = plan.problem.element
         self.functions: dict[str, str] = {}
 
-    def function(self, tile: Tile, copies: bool) -> str:
-        """The name of the function that computes a tile. copies: and packs the columns of b on the way."""
-        name = f"{self.name}.{'first' if copies else 'tile'}{tile.rows}x{tile.columns}"
+    def function(self, tile: Tile) -> str:
+        """The name of the function that computes a tile."""
+        name = f"{self.name}.tile{tile.rows}x{tile.columns}"
         if name not in self.functions:
             self.functions[name] = name
-            self._write(name, tile, copies)
+            self._write(name, tile)
         return name
 
-    def _write(self, name: str, tile: Tile, copies: bool) -> None:
-        parameters = [("ptr", name) for name in ("operands", "a", "b", "packed", "c", "partial")]
+    def _write(self, name: str, tile: Tile) -> None:
+        parameters = [("ptr", name) for name in ("operands", "a", "b", "c", "partial")]
         parameters += [("i64", name) for name in ("batch", "m", "n", "count")] + [("i1", "first"), ("i1", "last")]
         b = self.b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
         self._prefetch_results(tile)
-        sums = self._sums_along(tile) if self.plan.along else self._sums(tile, copies)
+        sums = self._sums_along(tile) if self.plan.along else self._sums(tile)
         if self.plan.k_blocks == 1:
             self._finish(tile, sums)
         else:
@@ -72,20 +72,13 @@ class TileWriter:
             for row in range(tile.rows):
                 prefetch(b, b.offset(b.parameters["c"], b.i64(row * self.plan.m.run.strides[1]), c.element), write=True)
 
-    def _sums(self, tile: Tile, copies: bool) -> Tiled:
+    def _sums(self, tile: Tile) -> Tiled:
         plan, b = self.plan, self.b
         given = b.parameters
-        a_stride = plan.m.size if plan.packs_a else None
-        loops = block_loops(plan, a_stride, plan.panel_stride if plan.packs_b and not copies else None)
+        loops = block_loops(plan, plan.m.size if plan.packs_a else None, plan.panel_stride if plan.packs_b else None)
         extents = block_extents(plan, b, loops, given["count"])
-        columns = Columns(self.element)
-        if copies and isinstance(self.problem.b, Strided):
-            steps = [plan.panel_stride * extent_of(loops[place + 1 :]) for place in range(len(loops))]
-            columns = Columns(self.problem.b.element, given["packed"], tuple(steps))
         row_stride = 1 if plan.packs_a else plan.m.run.strides[0]
-        return accumulate(
-            b, self.target, tile, self.element, given["a"], row_stride, given["b"], columns, loops, extents
-        )
+        return accumulate(b, tile, self.element, (given["a"], given["b"]), row_stride, loops, extents)
 
     def _sums_along(self, tile: Tile) -> Tiled:
         plan, b = self.plan, self.b

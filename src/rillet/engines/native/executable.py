@@ -24,6 +24,7 @@ from rillet.core.function import Function
 from rillet.core.graph import Operation
 from rillet.engines.blockwise import BlockwiseExecutable
 from rillet.engines.native.build import Plan, build
+from rillet.engines.native.lists import lists_between, lists_outside
 from rillet.engines.native.program import ProgramFailure
 from rillet.engines.reference import dereference
 
@@ -177,6 +178,7 @@ class NativeExecutable:
         self.function = function
         self.context = context
         self.denied = denied
+        self.denied |= lists_outside(function, self._is_native)
         self._free = self._repeatable()
         real = [
             operation
@@ -257,7 +259,13 @@ class NativeExecutable:
             if operation.definition.is_stateful or _reads_variable(operation):
                 place = last_effect = max(place, _after(last_effect, parity))
             number[id(operation)] = place
-        self._compose(number, given)
+        divided = lists_between(self.function, number, self.denied)
+        if divided:
+            self.denied |= divided
+            self._free = self._repeatable()
+            self._cut_into_segments()
+        else:
+            self._compose(number, given)
 
     def _compose(self, number: dict[int, int], given: set[int]) -> None:
         groups: dict[int, dict[int, Operation]] = {}

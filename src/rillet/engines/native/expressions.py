@@ -11,7 +11,7 @@ from typing import Any
 
 from rillet.compiler.arrays import Array
 from rillet.compiler.index import Atom, Dynamic, FloorDivision, Linear, Variable
-from rillet.compiler.scalar import Scalar
+from rillet.compiler.scalar import Scalar, parts_of
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.engines.native import storage, vecmath
@@ -138,24 +138,51 @@ class Expressions:
     # ---- values -------------------------------------------------------------------------------------------------
 
     def value(self, node: Scalar) -> Value:
-        """The node's value: a vector of `lanes` elements if it depends on the lane variable, else a scalar."""
-        level = self._level_of(node.variables)
-        found = self.levels[level].values.get(node)
+        """The node's value: a vector of `lanes` elements if it depends on the lane variable, else a scalar.
+
+        Expressions can be deeper than Python's stack: what a node needs is written first.
+        """
+        found = self._found(node)
         if found is not None:
             return found
-        if node.operation == "load":
-            replace = self.replaced.get(node.data[0].number)
-            if replace is not None:
-                other = replace(node)
-                if isinstance(other, Value):
-                    return other
-                if other is not None:
-                    return self.value(other)
+        pending = [node]
+        while pending:
+            top = pending[-1]
+            if self._found(top) is None:
+                answer = self._answer(top)
+                needed = [answer] if isinstance(answer, Scalar) else parts_of(top) if answer is None else []
+                missing = [part for part in needed if self._found(part) is None]
+                if missing:
+                    pending.extend(missing)
+                    continue
+                self._finish(top, answer)
+            pending.pop()
+        found = self._found(node)
+        assert found is not None
+        return found
+
+    def _found(self, node: Scalar) -> Value | None:
+        return self.levels[self._level_of(node.variables)].values.get(node)
+
+    def _answer(self, node: Scalar) -> Scalar | Value | None:
+        """What stands for a read of an array that the kernel itself computes; None for all other nodes."""
+        if node.operation != "load":
+            return None
+        replace = self.replaced.get(node.data[0].number)
+        return None if replace is None else replace(node)
+
+    def _finish(self, node: Scalar, answer: Scalar | Value | None) -> None:
+        """Writes a node whose parts are written."""
+        if answer is not None:
+            value = answer if isinstance(answer, Value) else self._found(answer)
+            assert value is not None
+            self.levels[self._level_of(node.variables)].values[node] = value
+            return
         arguments = [self.value(part) for part in node.arguments]
         varies = self.varies(node)
         if varies:
             arguments = [self.widened(part, value) for part, value in zip(node.arguments, arguments, strict=True)]
-        return self._in(level, node, lambda: self._write(node, arguments, varies))
+        self._in(self._level_of(node.variables), node, lambda: self._write(node, arguments, varies))
 
     def varies(self, node: Scalar) -> bool:
         return self.lane is not None and self.lanes > 1 and self.lane in node.variables
@@ -177,11 +204,10 @@ class Expressions:
         if node.operation == "load":
             return self._load(node)
         if node.operation == "checked":
-            return self._checked(arguments[0], node.data)
+            limit = b.constant(arguments[0].type, node.data)
+            return self._checked(b.compare("uge", arguments[0], limit), arguments, 0)
         if node.operation == "nonzero":
-            zero = b.compare("eq", arguments[0], b.constant(arguments[0].type, 0))
-            self._fail(zero)
-            return b.select(zero, b.constant(arguments[0].type, 1), arguments[0])
+            return self._checked(b.compare("eq", arguments[0], b.constant(arguments[0].type, 0)), arguments, 1)
         return operation(b, self.target, node, arguments, vector(type_, self.lanes if varies else 1))
 
     # ---- places -------------------------------------------------------------------------------------------------
@@ -371,13 +397,13 @@ class Expressions:
 
     # ---- errors -------------------------------------------------------------------------------------------------
 
-    def _checked(self, value: Value, limit: int) -> Value:
-        """The index, or 0 and the program's error set where it is not below the limit."""
+    def _checked(self, bad: Value, arguments: Sequence[Value], instead: int) -> Value:
+        """The number, or another one and the program's error set where it is bad. arguments: the number, and the condition
+        under which it matters, if there is one."""
         b = self.builder
-        bad = b.compare("uge", value, b.constant(value.type, limit))
-        anywhere = self._any(bad) if lanes_of(value.type) > 1 else bad
-        self.fail(anywhere)
-        return b.select(bad, b.constant(value.type, 0), value)
+        wrong = b.binary("and", bad, arguments[1]) if len(arguments) > 1 else bad
+        self.fail(self._any(wrong) if lanes_of(wrong.type) > 1 else wrong)
+        return b.select(bad, b.constant(arguments[0].type, instead), arguments[0])
 
     def fail(self, condition: Value) -> None:
         """Sets the program's error where the condition (i1) holds. Elsewhere the flag is not touched: all tasks share it."""
@@ -386,14 +412,6 @@ class Expressions:
             self._aside = b.alloca("i32")
         place = b.value("ptr", f"select {condition}, ptr {self.pointer(ERROR).text}, ptr {self._aside.text}")
         b.store(Value("1", "i32"), place)
-
-
-    def _fail(self, bad: Value) -> None:
-        """Sets the program's error where a lane is bad."""
-        b = self.builder
-        anywhere = self._any(bad) if lanes_of(bad.type) > 1 else bad
-        place = self.pointer(ERROR)
-        b.store(b.binary("or", b.load(place, "i32"), b.convert("zext", anywhere, "i32")), place)
 
 
 def _atom_variables(atom: Atom) -> frozenset[Variable]:

@@ -46,12 +46,17 @@ Body = Callable[[tuple[Value, ...], Sequence[Value]], Sequence[Value]]
 
 
 def nested_loops(
-    b: Builder, extents: Sequence[Value], body: Body, carried: Sequence[Value] = (), indices: tuple[Value, ...] = ()
+    b: Builder,
+    extents: Sequence[Value],
+    body: Body,
+    carried: Sequence[Value] = (),
+    indices: tuple[Value, ...] = (),
+    start: Value | None = None,
 ) -> Sequence[Value]:
-    """Loops inside loops; `body(indices, carried)` returns what is carried on."""
+    """Loops inside loops; `body(indices, carried)` returns what is carried on. start: of the first, if not 0."""
     if not extents:
         return body(indices, carried)
-    with b.loop(b.i64(0), extents[0], carried=carried) as loop:
+    with b.loop(start or b.i64(0), extents[0], carried=carried) as loop:
         loop.carry(*nested_loops(b, extents[1:], body, loop.carried, (*indices, loop.index)))
     return loop.results
 
@@ -71,69 +76,44 @@ def dot(b: Builder, indices: Sequence[Value], strides: Sequence[int]) -> Value:
     return b.binary("add nsw", total, b.i64(constant)) if constant else total
 
 
-@dataclass(frozen=True)
-class Columns:
-    """How a micro-kernel reads the columns of b: `element` is what lies there.
-
-    copy: where what is read is put, too, as a packed panel with `copy_strides` from one k to the next.
-    """
-
-    element: str
-    copy: Value | None = None
-    copy_strides: tuple[int, ...] = ()
-
-
 def accumulate(
     b: Builder,
-    target: Target,
     tile: Tile,
     element: str,
-    a: Value,
+    places: tuple[Value, Value],
     row_stride: int,
-    b_panel: Value,
-    columns: Columns,
     loops: Sequence[Axis],
     extents: Sequence[Value],
 ) -> list[list[Value]]:
-    """sum_k a[row, k] * b_panel[k, column] as rows of vectors.
+    """sum_k a[row, k] * b[k, column] as rows of vectors.
 
-    loops: the axes of k with the strides of a and of b_panel, whose columns are neighbours; extents: how often each
-    runs here, which for the first may be known only at run time.
+    places: where a's first row and b's columns, which are neighbours, begin. loops: the axes of k with the strides of
+    a and of b; extents: how often each runs here, which for the first may be known only at run time.
     """
     zeros = [b.constant(vector(element, lanes), 0) for _ in range(tile.rows) for lanes in tile.computed]
-    ahead = min(16, max(1, loops[-1].extent - 1)) * loops[-1].strides[1]
 
     def body(indices: tuple[Value, ...], sums: Sequence[Value]) -> Sequence[Value]:
-        a_here = b.offset(a, dot(b, indices, [axis.strides[0] for axis in loops]), element)
-        b_here = b.offset(b_panel, dot(b, indices, [axis.strides[1] for axis in loops]), columns.element)
-        copy = b_here
-        if columns.copy is not None:
-            copy = b.offset(columns.copy, dot(b, indices, columns.copy_strides), element)
-            prefetch(b, b.offset(b_here, b.i64(ahead), columns.element))
+        a_here, b_here = (
+            b.offset(place, dot(b, indices, [axis.strides[side] for axis in loops]), element)
+            for side, place in enumerate(places)
+        )
 
         def column(place: int) -> Value:
-            lanes = tile.kept[place] if columns.copy is not None else tile.computed[place]
-            start = b.offset(b_here, b.i64(place * tile.lanes), columns.element)
-            x = widen(b, target, b.load(start, vector(columns.element, lanes)), element)
-            if columns.copy is not None:
-                x = filled(b, x, tile.computed[place])
-                b.store(x, b.offset(copy, b.i64(place * tile.lanes), element))
-            return x
+            start = b.offset(b_here, b.i64(place * tile.lanes), element)
+            return b.load(start, vector(element, tile.computed[place]))
 
         def factor(row: int) -> Value:
             return b.load(b.offset(a_here, b.i64(row * row_stride), element), element)
 
         # The shorter side stays in registers while the other one passes by.
-        places = range(len(tile.computed))
+        vectors = range(len(tile.computed))
+        pairs: Iterable[tuple[int, int]] = itertools.product(range(tile.rows), vectors)
+        if tile.rows < len(vectors):
+            pairs = ((row, place) for place, row in itertools.product(vectors, range(tile.rows)))
         result = list(sums)
-        pairs: Iterable[tuple[int, int]]
-        if tile.rows >= len(places):
-            pairs = ((row, place) for row in range(tile.rows) for place in places)
-        else:
-            pairs = ((row, place) for place in places for row in range(tile.rows))
         column_of, factor_of = functools.cache(column), functools.cache(factor)
         for row, place in pairs:
-            number = row * len(places) + place
+            number = row * len(vectors) + place
             factors = b.splat(factor_of(row), tile.computed[place])
             result[number] = b.fmuladd(factors, column_of(place), result[number])
         return result

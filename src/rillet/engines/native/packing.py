@@ -3,82 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rillet.engines.native.contraction_operands import Axis
 from rillet.engines.native.llvm import Builder, Value
 from rillet.engines.native.microkernel import dot, filled, nested_loops, transpose
 
-# fetch(place, k, lanes): `lanes` elements from number `place` (i64) of those side by side, at offset `k` (i64).
-Fetch = Callable[[Value, Value, int], Value]
 
+@dataclass(frozen=True)
+class Source:
+    """Where elements come from: number `place` of those side by side, at offset `k`, both i64.
 
-def pack_across(
-    b: Builder,
-    fetch: Fetch,
-    lanes: Sequence[int],
-    width: int,
-    element: str,
-    destination: Value,
-    loops: Sequence[Axis],
-    extents: Sequence[Value],
-) -> None:
-    """Copies for each k the vectors of `lanes` elements that `fetch` gives across the panel; zeros fill up `width`.
-
-    loops: the axes of k with the operand's stride and the panel's.
+    fetch(place, k, lanes): `lanes` elements that follow each other along the direction that is packed.
+    announce(place, k): asks for memory that will be fetched soon.
     """
+
+    fetch: Callable[[Value, Value, int], Value]
+    announce: Callable[[Value, Value], None]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Where they go: `width` of `element` side by side; from one k to the next it is loops[...].strides[1].
+
+    loops: the axes of k, with the operand's stride and the panel's; start and end: of the first of them.
+    """
+
+    destination: Value
+    element: str
+    width: int
+    loops: Sequence[Axis]
+    start: Value
+    end: Value
+
+    def extents(self, b: Builder) -> list[Value]:
+        return [self.end, *(b.i64(axis.extent) for axis in self.loops[1:])]
+
+
+def pack_across(b: Builder, source: Source, lanes: Sequence[int], strip: Strip, ahead: int) -> None:
+    """Copies for each k the vectors of `lanes` elements that lie side by side; zeros fill up the strip's width.
+
+    ahead: how much later memory is needed that is asked for now, counted in the innermost loop.
+    """
+    loops, element = strip.loops, strip.element
 
     def body(indices: tuple[Value, ...], _: Sequence[Value]) -> Sequence[Value]:
         k = dot(b, indices, [axis.strides[0] for axis in loops])
-        target = b.offset(destination, dot(b, indices, [axis.strides[1] for axis in loops]), element)
+        target = b.offset(strip.destination, dot(b, indices, [axis.strides[1] for axis in loops]), element)
+        later = dot(b, [k, b.i64(ahead)], [1, loops[-1].strides[0]])
+        for place in sorted({0, sum(lanes) - 1}):
+            source.announce(b.i64(place), later)
         place = 0
         for number, count in enumerate(lanes):
-            room = lanes[0] if number else min(width, lanes[0])
-            x = filled(b, fetch(b.i64(place), k, count), min(room, width - place))
+            room = strip.width - place if number == len(lanes) - 1 else count
+            x = filled(b, source.fetch(b.i64(place), k, count), min(room, max(lanes)) if number else room)
             b.store(x, b.offset(target, b.i64(place), element))
             place += count
         return []
 
-    nested_loops(b, extents, body)
+    nested_loops(b, strip.extents(b), body, start=strip.start)
 
 
-def pack_along(
-    b: Builder,
-    fetch: Fetch,
-    width: int,
-    lanes: int,
-    element: str,
-    destination: Value,
-    valid: Value,
-    loops: Sequence[Axis],
-    extents: Sequence[Value],
-) -> None:
-    """Copies `width` elements for each k where `fetch` gives vectors along k: they are transposed in registers.
+def pack_along(b: Builder, source: Source, lanes: int, strip: Strip, valid: Value) -> None:
+    """Copies what lies along k, `lanes` at a time, which are transposed in registers.
 
-    valid: how many of the width exist; the others become copies of the last one that does.
-    With lanes 1 this copies one element at a time, of whatever lies anywhere.
+    valid: how many of the strip's width exist; the others become copies of the last one that does.
+    With lanes 1 this copies one element after the other, of whatever lies anywhere.
     """
-    inner, last = loops[-1], extents[-1]
+    loops, element, width = strip.loops, strip.element, strip.width
+    inner = loops[-1]
     step = inner.strides[1]
     most = b.sub(valid, b.i64(1))
     places = [b.intrinsic("smin", "i64", b.i64(place), most) for place in range(width)] if lanes > 1 else []
 
-    def body(indices: tuple[Value, ...], _: Sequence[Value]) -> Sequence[Value]:
-        source = dot(b, indices, [axis.strides[0] for axis in loops[:-1]])
-        target = b.offset(destination, dot(b, indices, [axis.strides[1] for axis in loops[:-1]]), element)
-        start = b.i64(0)
+    def line(indices: Sequence[Value], start: Value, end: Value) -> None:
+        k = dot(b, indices, [axis.strides[0] for axis in loops[:-1]])
+        target = b.offset(strip.destination, dot(b, indices, [axis.strides[1] for axis in loops[:-1]]), element)
         if lanes > 1:
-            start = b.sub(last, b.binary("urem", last, b.i64(lanes)))
-            with b.loop(b.i64(0), start, lanes) as loop:
-                rows = [fetch(place, b.add(source, loop.index), lanes) for place in places]
-                here = b.offset(target, b.mul(loop.index, b.i64(step)), element)
-                for number, column in enumerate(transpose(b, rows, lanes)):
-                    b.store(column, b.offset(here, b.i64(number * step), element))
-        with b.loop(start, last) as loop:
-            here = b.offset(target, b.mul(loop.index, b.i64(step)), element)
-            k = b.add(source, b.mul(loop.index, b.i64(inner.strides[0])))
+            whole = b.sub(end, b.binary("urem", b.sub(end, start), b.i64(lanes)))
+            with b.loop(start, whole, lanes) as loop:
+                here = b.add(k, loop.index)
+                for place in places:
+                    source.announce(b.add(place, b.i64(width)), here)
+                columns = transpose(b, [source.fetch(place, here, lanes) for place in places], lanes)
+                there = b.offset(target, b.mul(loop.index, b.i64(step)), element)
+                for number, column in enumerate(columns):
+                    b.store(column, b.offset(there, b.i64(number * step), element))
+            start = whole
+        with b.loop(start, end) as loop:
+            here = dot(b, [k, loop.index], [1, inner.strides[0]])
+            there = b.offset(target, b.mul(loop.index, b.i64(step)), element)
             with b.loop(b.i64(0), b.i64(width)) as across:
-                x = fetch(b.intrinsic("smin", "i64", across.index, most), k, 1)
-                b.store(x, b.offset(here, across.index, element))
+                x = source.fetch(b.intrinsic("smin", "i64", across.index, most), here, 1)
+                b.store(x, b.offset(there, across.index, element))
+
+    if len(loops) == 1:
+        line([], strip.start, strip.end)
+        return
+
+    def body(indices: tuple[Value, ...], _: Sequence[Value]) -> Sequence[Value]:
+        line(indices, b.i64(0), b.i64(inner.extent))
         return []
 
-    nested_loops(b, extents[:-1], body)
+    nested_loops(b, strip.extents(b)[:-1], body, start=strip.start)
