@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("RILLET_VERIFY", "1")  # the compiler checks its work in tests, those in other processes included
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rillet import config
-from rillet.config import CACHE, DATA, DEBUG, ENGINE, FLAGS, NO_COLOR, THREADS
+from rillet.config import CACHE, DATA, DEBUG, ENGINE, FLAGS, NO_COLOR, PASSES, THREADS, VERIFY
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,9 @@ def test_defaults() -> None:
         (NO_COLOR, "1", True),
         (NO_COLOR, "off", False),
         (THREADS, "", None),
+        (PASSES, "-cse, -share_memory", "-cse,-share_memory"),
+        (PASSES, "", ""),
+        (VERIFY, "on", True),
     ],
 )
 def test_reading(monkeypatch: pytest.MonkeyPatch, flag: config.Flag[object], text: str, value: object) -> None:
@@ -57,11 +60,12 @@ def test_reading(monkeypatch: pytest.MonkeyPatch, flag: config.Flag[object], tex
 @pytest.mark.parametrize(
     ("flag", "text", "allowed"),
     [
-        (ENGINE, "fast", "expected one of blockwise, reference"),
+        (ENGINE, "fast", "expected one of native, blockwise, reference"),
         (THREADS, "0", "whole number of at least 1"),
         (THREADS, "many", "whole number of at least 1"),
         (DEBUG, "-1", "whole number of at least 0"),
         (NO_COLOR, "perhaps", "expected one of 1, true"),
+        (PASSES, "cse", "each with a minus sign"),
     ],
 )
 def test_unreadable_text_names_the_variable(

@@ -76,6 +76,13 @@ def _count(minimum: int) -> Callable[[str], int]:
     return parse
 
 
+def _switched_off(text: str) -> str:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.startswith("-") and word[1:].replace("_", "").isalpha() for word in words):
+        raise ValueError("expected names of passes, each with a minus sign, as in -cse,-fuse")
+    return ",".join(words)
+
+
 def _folder(text: str) -> Path:
     from pathlib import Path  # slow to load
 
@@ -116,6 +123,20 @@ COMPILE = Flag(
     _choice("auto", "always"),
     "when the native engine compiles: auto (what is large, or seen again) or always (at first sight)",
 )
+PASSES = Flag(
+    "passes",
+    "RILLET_PASSES",
+    str,
+    _switched_off,
+    "the compiler's optional passes that are switched off, as in -cse,-fuse (docs/architecture.md lists them)",
+)
+VERIFY = Flag(
+    "verify",
+    "RILLET_VERIFY",
+    lambda: False,
+    _switch,
+    "whether the compiler checks the program after each of its passes",
+)
 THREADS = Flag("threads", "RILLET_THREADS", _processors, _count(1), "how many threads may compute at once")
 DEBUG = Flag("debug", "RILLET_DEBUG", lambda: 0, _count(0), "how much rillet tells of its work on stderr; 0 is nothing")
 CACHE = Flag("cache", "RILLET_CACHE", _cache_folder, _folder, "the folder that keeps what was compiled")
@@ -128,4 +149,4 @@ NO_COLOR = Flag(
     "no colours on the terminal; NO_COLOR does the same",
 )
 
-FLAGS: tuple[Flag[Any], ...] = (ENGINE, COMPILE, THREADS, DEBUG, CACHE, DATA, NO_COLOR)
+FLAGS: tuple[Flag[Any], ...] = (ENGINE, COMPILE, PASSES, VERIFY, THREADS, DEBUG, CACHE, DATA, NO_COLOR)

@@ -235,10 +235,16 @@ def user_site(frame: FrameType | None = None) -> Site | None:
     frame = frame or sys._getframe(1).f_back
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE):
+        is_ours = _IS_OURS.get(code.co_filename)
+        if is_ours is None:
+            is_ours = _IS_OURS[code.co_filename] = code.co_filename.startswith(PACKAGE)
+        if not is_ours:
             return code, frame.f_lasti
         frame = frame.f_back
     return None
+
+
+_IS_OURS: dict[str, bool] = {}  # by the name of a file: whether it belongs to rillet
 
 
 def location_of(site: Site | None) -> Location | None:

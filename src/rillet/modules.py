@@ -14,6 +14,8 @@ _ENGINES = {
     "reference": _reference.ReferenceEngine,
 }
 _execution.set_eager_engine(_ENGINES[_ENGINE.value]())
+if _ENGINE.value == "native":
+    _execution.set_large_kernel(_native.run_large)
 
 _MODULES = {
     "ops": (

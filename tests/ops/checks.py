@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -95,6 +96,13 @@ def check_gradient(tf: Any, row: Row, dtype: str) -> list[str]:
     return lines
 
 
+def check_native(tf: Any, row: Row) -> list[str]:
+    """The native engine's values and gradients are the reference engine's."""
+    _, entry = recording_of(row)
+    engines = importlib.import_module("tests.ops.engines")  # it imports rillet, which may not be what is tested
+    return list(engines.differences(tf, row, entry["values"], entry["gradients"]))
+
+
 def check_derivative(tf: Any, row: Row, order: int) -> list[str]:
     """The derivative along a random direction is that of a finite difference."""
     by_tape, by_difference = harness.directional(tf, row, order)
@@ -122,6 +130,8 @@ def checks_of(row: Row) -> Iterator[tuple[str, Check]]:
             yield f"graph {dtype}", functools.partial(check_graph, row=row, dtype=dtype)
     if row.function:
         yield "function", functools.partial(check_function, row=row)
+    if row.graph and harness.module_under_test().__name__ == "rillet":
+        yield "native", functools.partial(check_native, row=row)
     for dtype in gradient_dtypes(row):
         yield f"gradient {dtype}", functools.partial(check_gradient, row=row, dtype=dtype)
     for order in derivative_orders(row):

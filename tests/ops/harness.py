@@ -302,24 +302,31 @@ def run_tape(tf: Any, row: Row, variant: str, arrays: Sequence[Array]) -> list[A
 def gradient_graph(
     tf: Any, row: Row, variant: str, arrays: Sequence[Array], shapes: Sequence[tuple[Shape, str]] | None = None
 ) -> tuple[Any, list[Any], list[Any], Any]:
-    """A graph of the row's gradients: the graph, its placeholders, the dense gradients or None, the initializer.
-
-    `shapes` are those of the outputs, for the weights of `run_tape`; without them all weights are one.
-    """
+    """A graph of the row's gradients: the graph, its placeholders, the dense gradients or None, the initializer."""
     graph = tf.Graph()
     with graph.as_default():
         feeds = placeholders(tf, arrays, unknown=False)
-        targets = _targets(flatten(row.call(tf, *feeds)))
-        if shapes is None:
-            weights = [tf.ones_like(target) for target in targets]
-        else:
-            floating = [pair for pair in shapes if is_differentiable_dtype(pair[1])]
-            weights = constants(tf, output_weights(row, variant, floating))
-        sources = [feeds[position] for position in row.differentiated()]
-        gradients = tf.compat.v1.gradients(targets, sources, grad_ys=weights)
-        dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+        dense = symbolic_gradients(tf, row, variant, feeds, shapes)
         initializer = tf.compat.v1.global_variables_initializer() if row.initialize else None
     return graph, feeds, dense, initializer
+
+
+def symbolic_gradients(
+    tf: Any, row: Row, variant: str, tensors: Sequence[Any], shapes: Sequence[tuple[Shape, str]] | None = None
+) -> list[Any]:
+    """The gradients by `tf.gradients`, dense or None, in the graph that the tensors are of.
+
+    `shapes` are those of the outputs, for the weights of `run_tape`; without them all weights are one.
+    """
+    targets = _targets(flatten(row.call(tf, *tensors)))
+    if shapes is None:
+        weights = [tf.ones_like(target) for target in targets]
+    else:
+        floating = [pair for pair in shapes if is_differentiable_dtype(pair[1])]
+        weights = constants(tf, output_weights(row, variant, floating))
+    sources = [tensors[position] for position in row.differentiated()]
+    gradients = tf.compat.v1.gradients(targets, sources, grad_ys=weights)
+    return [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def run_symbolic_gradient(

@@ -179,26 +179,30 @@ def differentiated(op: Operation, dys: Sequence[Any]) -> tuple[int, ...]:
 
 def call_graph(body: FuncGraph, inputs: Sequence[Any], name: str | None = None) -> list[Any]:
     """Calls a traced body. `inputs` stand for all of body.inputs, captured ones included."""
-    if context.state().quick and all(type(value) is EagerTensor for value in inputs):
-        return _run_now(body, inputs)
+    state = context.state()
+    if state.graph is None and all(type(value) is EagerTensor for value in inputs):
+        return _run_now(body, tuple(inputs), state.recorders)[: len(body.outputs)]
+    return _apply(body, inputs, name)
+
+
+def _run_now(body: FuncGraph, inputs: tuple[Any, ...], recorders: Sequence[context.Recorder]) -> list[Any]:
+    """The call where everything is concrete: what the op's kernel does, and telling those who record."""
+    interested = [recorder for recorder in recorders if recorder.wants(inputs)]
     extra: Sequence[SymbolicTensor] = ()
-    if graph_for(inputs) is None:
-        interested = [recorder for recorder in context.state().recorders if recorder.wants(tuple(inputs))]
-        if interested:
-            extra = _saved(body, len(interested) > 1 or any(recorder.higher_order for recorder in interested))
-    outputs = _apply(body, inputs, extra, name)
-    return outputs[: len(body.outputs)]
-
-
-def _run_now(body: FuncGraph, inputs: Sequence[EagerTensor]) -> list[Any]:
-    """The call where everything is concrete and nobody records: what the op's kernel does, and nothing else."""
-    function = body.function()
+    if interested:
+        extra = _saved(body, len(interested) > 1 or any(recorder.higher_order for recorder in interested))
+    function = body.function(extra)
     arrays = eager_context().call(function, [tensor._array for tensor in inputs])
     site = user_site()
-    return [
-        EagerTensor(array, tensor.dtype.base_dtype, site)
-        for array, tensor in zip(arrays, function.outputs, strict=True)
-    ]
+    outputs = [EagerTensor(array, dtype, site) for array, dtype in zip(arrays, function.output_dtypes, strict=True)]
+    if interested:
+        definition = STATEFUL_PARTITIONED_CALL if function.is_stateful else PARTITIONED_CALL
+        types = tuple(tensor.dtype.base_dtype for tensor in inputs)
+        operation = Operation(definition, inputs, {"f": function, "Tin": types, "Tout": function.output_dtypes})
+        operation.outputs, operation.site = outputs, site
+        for recorder in interested:
+            recorder.record(operation)
+    return outputs
 
 
 def _saved(body: FuncGraph, higher_order: bool) -> Sequence[SymbolicTensor]:
@@ -219,8 +223,8 @@ def _saved(body: FuncGraph, higher_order: bool) -> Sequence[SymbolicTensor]:
     return known[key]
 
 
-def _apply(body: FuncGraph, inputs: Sequence[Any], extra: Sequence[SymbolicTensor], name: str | None) -> list[Any]:
-    function = body.function(extra)
+def _apply(body: FuncGraph, inputs: Sequence[Any], name: str | None) -> list[Any]:
+    function = body.function()
     definition = STATEFUL_PARTITIONED_CALL if function.is_stateful else PARTITIONED_CALL
     attrs = {"f": function, "Tout": function.output_dtypes}
     graph = graph_for(inputs)

@@ -7,6 +7,7 @@ computation on other values, so what was derived for the one holds for the other
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -113,13 +114,17 @@ class Recording:
             self.tensors.append(tensor)
 
     def _step(self, operation: Operation) -> Any:
-        if operation.gradient_rule is not None or operation.graph is not None:
-            self.is_repeatable = False
+        """None where the operation can't be told by a step."""
+        definition = operation.definition
+        self.is_repeatable = (
+            operation.gradient_rule is None and operation.graph is None and _look(definition) is not _Look.IN_VAIN
+        )
+        if not self.is_repeatable:
             return None
-        attrs = self._frozen(operation.definition, operation.attrs)
         numbers = self.numbers
         inputs = [numbers[id(tensor)] if id(tensor) in numbers else self._leaf(tensor) for tensor in operation.inputs]
-        return (operation.definition, attrs, *inputs, *map(self._spec, operation.outputs))
+        attrs = self._frozen(definition, operation.attrs)
+        return (definition, attrs, *inputs, *map(self._spec, operation.outputs))
 
     def _leaf(self, value: Any) -> Any:
         """Keeps an input that is not traced, a tensor or an array. Returns what a step says of it."""
@@ -145,11 +150,7 @@ class Recording:
 
     def _frozen(self, definition: OpDef, attrs: dict[str, Any]) -> Any:
         """Attributes as they stand in a step."""
-        looked_at = _LOOKED_AT.get(definition)
-        if looked_at is None:
-            kinds = {attribute.kind for attribute in definition.signature.attributes.values()}
-            looked_at = _LOOKED_AT[definition] = not kinds <= _PLAIN_KINDS
-        if not looked_at:
+        if _look(definition) is _Look.NEEDLESS:
             return tuple(attrs.items())
         frozen = tuple((name, _plain(value)) for name, value in attrs.items())
         if any(value is _NOT_PLAIN for _, value in frozen):
@@ -186,16 +187,36 @@ def _operation(
     return operation
 
 
-# Attributes of these kinds can stand in a step as they are; those of ops that have others are looked at.
+# ---- attributes in steps --------------------------------------------------------------------------------------------
+
+
+class _Look(enum.Enum):
+    """Whether the attributes of an op are looked at before they stand in a step."""
+
+    NEEDLESS = 0
+    NEEDED = 1
+    IN_VAIN = 2  # a function, or anything at all
+
+
 _PLAIN_KINDS = frozenset(("type", "int", "bool", "string"))
-_LOOKED_AT: dict[OpDef, bool] = {}
+_LOOKS: dict[OpDef, _Look] = {}
 _PLAIN_TYPES = frozenset((bool, int, str, bytes, type(None), DType))
 _NOT_PLAIN = object()
 
 
+def _look(definition: OpDef) -> _Look:
+    found = _LOOKS.get(definition)
+    if found is None:
+        kinds = {attribute.kind for attribute in definition.signature.attributes.values()}
+        in_vain = any("func" in kind or "any" in kind for kind in kinds)
+        found = _Look.IN_VAIN if in_vain else _Look.NEEDLESS if kinds <= _PLAIN_KINDS else _Look.NEEDED
+        _LOOKS[definition] = found
+    return found
+
+
 def _plain(value: Any) -> Any:
     """An attribute's value as it stands in a step: small, hashable, and equal to what means the same alone. _NOT_PLAIN
-    for a function, an array and the like."""
+    for an array and the like."""
     kind = type(value)
     if kind is list or kind is tuple:
         parts = tuple(map(_plain, value))

@@ -239,6 +239,7 @@ class Arrays:
         self.arrays: list[Array] = []
         self.scalars = Scalars()
         self._computed: dict[Any, Scalar] = {}
+        self._padded: dict[Any, Array] = {}
         self._guard: Scalar | None = None
 
     # ---- reading ------------------------------------------------------------------------------------------------
@@ -398,15 +399,20 @@ class Arrays:
         )
 
     def pad(self, source: Array, before: Sequence[int], after: Sequence[int], value: Scalar | Any = 0) -> Array:
+        """The array with `value` around it. Equal paddings are one array, which may come to memory once for all readers."""
         shape = [low + extent + high for low, extent, high in zip(before, source.shape, after, strict=True)]
         filler = value if isinstance(value, Scalar) else self.number(value, source.dtype)
+        key = (source.number, tuple(before), tuple(after), filler)
+        if key in self._padded:
+            return self._padded[key]
 
         def compute(*index: Linear) -> Scalar:
             inner = [part - low for part, low in zip(index, before, strict=True)]
             conditions = [self.within(part, 0, extent) for part, extent in zip(inner, source.shape, strict=True)]
             return self.choose(conditions, lambda: source.at(*inner), lambda: filler)
 
-        return self.map(shape, source.dtype, compute, (source,), 1)
+        result = self._padded[key] = self.map(shape, source.dtype, compute, (source,), 1)
+        return result
 
     def choose(
         self, conditions: Sequence[Scalar | None], yes: Callable[[], Scalar], no: Callable[[], Scalar]

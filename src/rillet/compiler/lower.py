@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Source
+from rillet.compiler.bounded import BOUNDED, Bounded, OfUnknownSize, elementwise, first_of
 from rillet.compiler.numpy_like import Traced, Untraceable, as_array, traced
 from rillet.compiler.rules import LISTS, PASSING, REFUSALS, RULES, Call, NotLowered, Rule, as_sequence
 from rillet.compiler.shape_check import misfit
@@ -41,6 +42,14 @@ def supported(dtype: DType) -> bool:
     return dtype.is_integer and not dtype.is_quantized and dtype.size in (1, 2, 4, 8)
 
 
+# The kinds of operations whose kernels could not be followed: they are not tried again.
+_UNTRACEABLE: set[Any] = set()
+
+
+def _kind(operation: Operation) -> Any:
+    return operation.type, tuple([tensor.dtype for tensor in operation.inputs])
+
+
 def can_lower(operation: Operation) -> bool:
     """Whether the operation has a compiled form, as far as its attributes tell."""
     type_, definition = operation.type, operation.definition
@@ -48,7 +57,7 @@ def can_lower(operation: Operation) -> bool:
         return True
     if definition.fold is not None and not operation.inputs:
         return all(supported(tensor.dtype) for tensor in operation.outputs)
-    if type_ not in RULES and not definition.elementwise:
+    if type_ not in RULES and (not definition.elementwise or _kind(operation) in _UNTRACEABLE):
         return False
     refused = REFUSALS.get(type_)
     if refused is not None and refused(operation):
@@ -91,10 +100,14 @@ class Lowering:
         self.variables: dict[VariableState, Source] = {}
         self.current: dict[VariableState, Array] = {}
         self._results: dict[Any, Sequence[Any]] = {}
+        self.bounds: dict[int, Bounded] = {}  # by the number of the array that counts their rows
         self.outputs = [
             self.as_value(value) if holds_variable(tensor) or isinstance(value, VariableState) else value
             for tensor, value in zip(function.outputs, self.run(function, inputs, context), strict=True)
         ]
+        bounded = first_of(self.outputs)
+        if bounded is not None:
+            raise Failed(bounded.maker, "a result of unknown size")
 
     @property
     def updates(self) -> list[tuple[VariableState, Array]]:
@@ -133,6 +146,8 @@ class Lowering:
             arguments = [values[id(tensor)] for tensor in operation.inputs]
             try:
                 results = self.lower(operation, arguments)
+            except OfUnknownSize as error:
+                raise Failed(error.maker, str(error)) from error
             except (NotLowered, Untraceable) as error:
                 raise Failed(operation, str(error)) from error
             for tensor, result in zip(operation.outputs, results, strict=True):
@@ -157,6 +172,9 @@ class Lowering:
             value if flag or tensor.dtype.base_dtype is dtypes.resource else self.as_value(value)
             for value, flag, tensor in zip(arguments, flags, operation.inputs, strict=True)
         ]
+        bounded = first_of(arrays)
+        if bounded is not None:
+            return self._with_bounds(operation, arrays, bounded)
         key = self._key(operation, arrays)
         known = self._results.get(key) if key is not None else None
         if known is None:
@@ -174,6 +192,23 @@ class Lowering:
         rule = _rule(operation)
         call = Call(self, operation)
         results = as_sequence(self.trace(operation, arrays) if rule is None else rule(call, *arrays))
+        return [
+            self.program.cast(result, dtype) if isinstance(result, Array) else result
+            for result, dtype in zip(results, call.dtypes(), strict=True)
+        ]
+
+    def _with_bounds(self, operation: Operation, values: Sequence[Any], bounded: Bounded) -> Sequence[Any]:
+        """An operation on arrays of which only the run knows how many rows they have."""
+        call, rule = Call(self, operation), BOUNDED.get(operation.type)
+        try:
+            if rule is not None:
+                results = as_sequence(rule(call, *values))
+            elif operation.definition.elementwise and can_lower(operation):
+                results = elementwise(call, values, lambda *arrays: self._by_rule(operation, arrays))
+            else:
+                raise NotLowered(f"{operation.type} takes arrays of known size")
+        except (NotLowered, Untraceable) as error:
+            raise OfUnknownSize(bounded.maker, str(error)) from error
         return [
             self.program.cast(result, dtype) if isinstance(result, Array) else result
             for result, dtype in zip(results, call.dtypes(), strict=True)
@@ -239,7 +274,11 @@ class Lowering:
         options = {name: operation.attrs[name] for name in definition.kernel_attributes}
         assert definition.reference is not None
         if isinstance(definition.reference, np.ufunc) or not definition.kernel_needs_context:
-            result = traced(self.program, definition.reference, tuple(arrays), options)
+            try:
+                result = traced(self.program, definition.reference, tuple(arrays), options)
+            except Untraceable:
+                _UNTRACEABLE.add(_kind(operation))
+                raise
             dtype = argument_dtypes(definition.signature.outputs, operation.attrs)[0].base_dtype
             if isinstance(result, Traced):
                 return self.program.cast(result.array, dtype)

@@ -13,6 +13,7 @@ import numpy as np
 
 from rillet import errors
 from rillet.core import context, convert, dtypes, failures, opdef
+from rillet.core.context import ELSEWHERE
 from rillet.core.dtypes import DType
 from rillet.core.execution import bind_kernel, eager_context
 from rillet.core.function import FuncGraph
@@ -60,7 +61,7 @@ def apply_op(
     for an op without outputs (None when it ran eagerly).
     """
     current = context.state()
-    if current.listener is not context.ELSEWHERE and gradient is None:
+    if current.listener is not ELSEWHERE and gradient is None:
         try:
             result = run_quickly(definition, inputs, attrs, current)
         except KERNEL_ERRORS as error:

@@ -145,8 +145,17 @@ def takes_variable(operation: Operation) -> list[bool]:
     return flags
 
 
+LargeKernel = Callable[[OpDef, dict[str, Any], Sequence[Any]], Any]
+LARGE = 1 << 16  # elements from which on an eager op may be worth a kernel of the engine's own
+
+
+def _no_kernel(definition: OpDef, options: dict[str, Any], arrays: Sequence[Any]) -> None:
+    return None
+
+
 class _Eager:
     context: ExecutionContext
+    large_kernel: LargeKernel = staticmethod(_no_kernel)
 
 
 def eager_context() -> ExecutionContext:
@@ -156,3 +165,12 @@ def eager_context() -> ExecutionContext:
 
 def set_eager_engine(engine: Engine) -> None:
     _Eager.context = ExecutionContext(engine)
+
+
+def set_large_kernel(kernel: LargeKernel) -> None:
+    """What computes elementwise ops on large arrays. It returns None where the reference kernel is to do that."""
+    _Eager.large_kernel = staticmethod(kernel)
+
+
+def run_large(definition: OpDef, options: dict[str, Any], arrays: Sequence[Any]) -> Any:
+    return _Eager.large_kernel(definition, options, arrays)

@@ -16,6 +16,7 @@ import numpy as np
 from rillet import errors
 from rillet.core import context, dtypes, opdef
 from rillet.core.dtypes import DType
+from rillet.core.execution import LARGE, run_large
 from rillet.core.graph import Operation
 from rillet.core.opdef import REQUIRED, OpDef
 from rillet.core.tensor import EagerTensor
@@ -123,14 +124,28 @@ class _QuickForm:
         allowed = self.definition.signature.attributes[argument.type_attr].allowed
         return types.setdefault(argument.type_attr, dtype) is dtype and (allowed is None or dtype in allowed)
 
-    def wanted(self, place: int, key: Sequence[Any]) -> DType | None:
-        """The dtype that a Python value gets as input `place`, as far as the inputs before it (`key`) tell."""
-        argument = self.inputs[place]
+    def concrete(self, inputs: Sequence[Any]) -> list[Any] | None:
+        """The inputs with what is no concrete tensor as one, and with lists as lists of concrete tensors of one dtype. None
+        where that is decided the long way."""
+        result = []
+        for argument, value in zip(self.inputs, inputs, strict=True):
+            part = value
+            if argument.number_attr is not None:
+                part = _list_of_tensors(value)
+            elif type(value) is not EagerTensor:
+                part = _tensor_of(value, self._wanted(argument, inputs))
+            if part is None:
+                return None
+            result.append(part)
+        return result
+
+    def _wanted(self, argument: opdef.Argument, inputs: Sequence[Any]) -> DType | None:
+        """The dtype that a Python value gets as this input: the one that goes with the tensors among the inputs."""
         if argument.type_attr is None:
             return argument.dtype
-        for other, number in zip(self.inputs, key, strict=False):
-            if other.type_attr == argument.type_attr and other.number_attr is None:
-                return dtypes.as_dtype(number)
+        for other, value in zip(self.inputs, inputs, strict=True):
+            if other.type_attr == argument.type_attr and type(value) is EagerTensor:
+                return value.dtype
         return self.default_types.get(argument.type_attr)
 
 
@@ -138,11 +153,31 @@ def _attributes_of(output: opdef.Argument) -> list[str]:
     return [name for name in (output.type_attr, output.number_attr, output.type_list_attr) if name is not None]
 
 
-def _quick_form(definition: OpDef) -> _QuickForm:
-    form: _QuickForm | None = definition.__dict__.get("_quick_form")
-    if form is None:
-        form = definition.__dict__["_quick_form"] = _QuickForm(definition)
-    return form
+def _list_of_tensors(value: Any) -> list[EagerTensor] | None:
+    if (type(value) is not list and type(value) is not tuple) or not value or type(value[0]) is not EagerTensor:
+        return None
+    dtype = value[0].dtype
+    if any(type(tensor) is not EagerTensor or tensor.dtype is not dtype for tensor in value):
+        return None
+    return list(value)
+
+
+def _tensor_of(value: Any, wanted: DType | None) -> EagerTensor | None:
+    kind = type(value)
+    if kind is np.ndarray:
+        found = dtypes.FROM_NUMPY.get(value.dtype)
+        return None if found is None or value.dtype.kind == "O" else EagerTensor(value, found)
+    if wanted is None:
+        return None
+    if wanted.is_integer:
+        if kind is int or ((kind is list or kind is tuple) and value and all(type(part) is int for part in value)):
+            try:
+                return EagerTensor(np.array(value, wanted.numpy_dtype), wanted)
+            except OverflowError:
+                return None
+    elif wanted.is_floating and (kind is float or kind is int) and -6e4 < value < 6e4:  # fits any of them
+        return EagerTensor(wanted.as_numpy_dtype(value), wanted)
+    return None
 
 
 def run_quickly(
@@ -153,32 +188,27 @@ def run_quickly(
     A kernel that fails makes the call UNFIT: it fails again on the long way, where the reason is found; an op with state
     must not run twice: its exception is passed on as it is.
     """
-    form: _QuickForm = definition.__dict__.get("_quick_form") or _quick_form(definition)
+    form: _QuickForm | None = definition.__dict__.get("_quick_form")
+    if form is None:
+        form = definition.__dict__["_quick_form"] = _QuickForm(definition)
     kernel = form.kernel
     if kernel is None or len(inputs) != len(form.inputs):
         return UNFIT
     arrays: list[Any] = []
-    key: list[Any] = []
-    operands = inputs
-    for place, value in enumerate(inputs):
-        if type(value) is EagerTensor:
-            arrays.append(value._array)
-            key.append(value.dtype.as_datatype_enum)
-            continue
-        part = _concrete(form, place, value, key)
-        if part is None:
-            return UNFIT
-        if type(part) is list:
-            arrays += [tensor._array for tensor in part]
-            key.append((len(part), part[0].dtype.as_datatype_enum))
-        else:
-            arrays.append(part._array)
-            key.append(part.dtype.as_datatype_enum)
-        operands = [*operands[:place], part, *operands[place + 1 :]]
-    parts = tuple(key)
-    case = form.cases.get(parts, UNFIT)
+    key: tuple[Any, ...] = ()
+    operands: Sequence[Any] | None = inputs
+    for value in inputs:
+        if type(value) is not EagerTensor:
+            operands = form.concrete(inputs)
+            if operands is None:
+                return UNFIT
+            arrays, key = _spread(operands)
+            break
+        arrays.append(value._array)
+        key += (value.dtype.as_datatype_enum,)
+    case = form.cases.get(key, UNFIT)
     if case is UNFIT:
-        case = form.case(parts)
+        case = form.case(key)
     if case is None or (case.needed and not (attrs and case.needed <= attrs.keys())):
         return UNFIT
     options = case.options
@@ -189,7 +219,11 @@ def run_quickly(
         if options:
             options = {name: attrs.get(name, default) for name, default in options.items()}
     try:
-        result = state.run_quietly(kernel, *arrays, **options) if options else state.run_quietly(kernel, *arrays)
+        result = None
+        if definition.elementwise and getattr(arrays[0], "size", 0) >= LARGE:
+            result = run_large(definition, options, arrays)
+        if result is None:
+            result = state.run_quietly(kernel, *arrays, **options) if options else state.run_quietly(kernel, *arrays)
     except Exception:
         if definition.is_stateful:
             raise
@@ -208,6 +242,20 @@ def run_quickly(
         else:
             state.listener.keep(definition, operands, attrs, output)
     return output
+
+
+def _spread(operands: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
+    """The arrays of the operands, lists spread out, and what `_QuickForm.case` wants to know of them."""
+    arrays: list[Any] = []
+    key: list[Any] = []
+    for part in operands:
+        if type(part) is list:
+            arrays += [tensor._array for tensor in part]
+            key.append((len(part), part[0].dtype.as_datatype_enum))
+        else:
+            arrays.append(part._array)
+            key.append(part.dtype.as_datatype_enum)
+    return arrays, tuple(key)
 
 
 def _several(
@@ -245,31 +293,6 @@ def _tell(
         operation = Operation(form.definition, inputs, {**form.defaults, **case.types, **(attrs or {})})
         operation.outputs, operation.site = outputs, outputs[0]._site
         state.listener.record(operation)
-
-
-def _concrete(form: _QuickForm, place: int, value: Any, key: Sequence[Any]) -> Any:
-    """Input `place`, which is no concrete tensor, as one; as a list of concrete tensors of one dtype where the op takes a
-    list. None where that is decided the long way."""
-    kind = type(value)
-    if form.inputs[place].number_attr is not None:
-        if (kind is not list and kind is not tuple) or not value or type(value[0]) is not EagerTensor:
-            return None
-        dtype = value[0].dtype
-        if any(type(tensor) is not EagerTensor or tensor.dtype is not dtype for tensor in value):
-            return None
-        return list(value)
-    if kind is np.ndarray:
-        found = dtypes.FROM_NUMPY.get(value.dtype)
-        return None if found is None or value.dtype.kind == "O" else EagerTensor(value, found)
-    wanted = form.wanted(place, key)
-    if wanted is None or not wanted.is_integer:
-        return None
-    if kind is int or ((kind is list or kind is tuple) and value and all(type(part) is int for part in value)):
-        try:
-            return EagerTensor(np.array(value, wanted.numpy_dtype), wanted)
-        except OverflowError:
-            return None
-    return None
 
 
 # ---- operators ----------------------------------------------------------------------------------------------------
@@ -343,7 +366,11 @@ def quick_binary(
                 right = _as_constant(other, dtype, state)
             if reflected:
                 left, right = right, left
-            result = state.run_quietly(run, left, right)
+            result = None
+            if left.size >= LARGE and definition is not None:
+                result = run_large(definition, {}, (left, right))
+            if result is None:
+                result = state.run_quietly(run, left, right)
         except Exception:
             return slow(self, other)  # it fails again there, where the reason is found
         frame = get_frame(1)

@@ -262,28 +262,27 @@ _CONSTANTS = frozenset((bool, int, float, str, type(None)))
 _MOST_KNOWN = 1024
 
 
-def _short_form(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, list[Any]] | None:
+def _short_form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any]] | None:
     """What decides the trace of a call whose arguments are concrete tensors, NumPy arrays and Python's numbers, and the
     arrays. None for any other call."""
-    key: list[Any] = [*kwargs]
+    key: tuple[Any, ...] = (*kwargs,)
     arrays: list[Any] = []
     try:
         for value in (*args, *kwargs.values()) if kwargs else args:
-            kind = type(value)
-            if kind is EagerTensor:
+            if type(value) is EagerTensor:
                 array = value._array
                 arrays.append(array)
-                key += value.dtype.as_datatype_enum, array.shape
-            elif kind in _CONSTANTS:
-                key += kind, value
-            elif kind is np.ndarray:
+                key += (value.dtype.as_datatype_enum, array.shape)
+            elif type(value) in _CONSTANTS:
+                key += (type(value), value)
+            elif type(value) is np.ndarray:
                 arrays.append(value)
-                key += _FROM_NUMPY[value.dtype].as_datatype_enum, value.shape
+                key += (_FROM_NUMPY[value.dtype].as_datatype_enum, value.shape)
             else:
                 return None
     except (AttributeError, KeyError):  # a handle or a list has no shape; some dtypes of NumPy are converted
         return None
-    return tuple(key), arrays
+    return key, arrays
 
 
 class PolymorphicFunction:

@@ -129,7 +129,16 @@ class _Request:
 
     def arrays(self, values: Iterable[Any]) -> list[Any]:
         """The values fed, in the order of the feeds, as arrays."""
-        return [feed.array(value) for feed, value in zip(self.feeds, values, strict=True)]
+        arrays = []
+        for feed, value in zip(self.feeds, values):
+            is_like_last = (
+                type(value) is np.ndarray
+                and value.dtype is feed.dtype
+                and value.shape == feed.shape
+                and feed.tensor._shape is feed.static_shape
+            )
+            arrays.append(value if is_like_last else feed.array(value))
+        return arrays
 
     def run(self, arrays: Sequence[Any]) -> Any:
         results = self.executable(arrays)
@@ -150,14 +159,11 @@ class _Feed:
         self.shape: Any = None
 
     def array(self, value: Any) -> Any:
-        tensor = self.tensor
-        if type(value) is not np.ndarray or value.dtype is not self.dtype:
-            return feed_array(tensor, value)
-        if value.shape != self.shape or tensor._shape is not self.static_shape:
-            value = feed_array(tensor, value)
-            if self.dtype.kind != "O":  # elements that are Python objects are looked at each time
-                self.shape, self.static_shape = value.shape, tensor._shape
-        return value
+        """`value` as an array that fits. TypeError or ValueError as feed_array."""
+        array = feed_array(self.tensor, value)
+        if self.dtype.kind != "O":  # elements that are Python objects are looked at each time
+            self.shape, self.static_shape = np.shape(array), self.tensor._shape
+        return array
 
 
 def _element(graph: Graph, fetch: Any) -> Any:

@@ -105,7 +105,7 @@ define(
 # ---- mirror images --------------------------------------------------------------------------------------------------
 
 
-def _mirrored(size: int, before: int, after: int, mode: str) -> Any:
+def mirrored(size: int, before: int, after: int, mode: str) -> Any:
     """For each place of a padded axis the place it is a copy of. REFLECT leaves out the edge itself, SYMMETRIC doesn't."""
     edge = 1 if mode == "REFLECT" else 0
     if max(before, after) > size - edge:
@@ -119,7 +119,7 @@ def _mirror_pad_kernel(value: Any, paddings: Any, *, mode: str) -> Any:
     value = as_array(value)
     for axis, (before, after) in enumerate(_margins(value, paddings)):
         if before or after:
-            value = np.take(value, _mirrored(value.shape[axis], before, after, mode), axis)
+            value = np.take(value, mirrored(value.shape[axis], before, after, mode), axis)
     return value
 
 
@@ -130,7 +130,7 @@ def _mirror_pad_grad_kernel(dy: Any, paddings: Any, *, mode: str) -> Any:
         if before or after:
             size = dy.shape[axis] - before - after
             sums = np.zeros((size, *np.delete(dy.shape, axis)), dy.dtype)
-            np.add.at(sums, _mirrored(size, before, after, mode), np.moveaxis(dy, axis, 0))
+            np.add.at(sums, mirrored(size, before, after, mode), np.moveaxis(dy, axis, 0))
             dy = np.moveaxis(sums, 0, axis)
     return dy
 

@@ -15,7 +15,7 @@ from rillet.ops.window_geometry import Array, check_rank, check_shape
 
 
 @dataclass(frozen=True)
-class _Interpolation:
+class Interpolation:
     """Along one dimension: the two input places each output lies between, and how far it is from the lower one."""
 
     lower: Array
@@ -32,7 +32,7 @@ def resize_bilinear(
     if tuple(size) == images.shape[1:3]:
         return result
     for axis in (2, 1):
-        places = _interpolation(images.shape[axis], size[axis - 1], align_corners, half_pixel_centers)
+        places = interpolation(images.shape[axis], size[axis - 1], align_corners, half_pixel_centers)
         fraction = places.fraction.reshape(-1, *(1,) * (3 - axis))
         lower = np.take(result, places.lower, axis)
         result = lower + (np.take(result, places.upper, axis) - lower) * fraction
@@ -50,7 +50,7 @@ def resize_bilinear_gradient(
     size = _resize_gradient_size(grad, image_shape, align_corners, half_pixel_centers)
     result = grad.astype(np.float32 if precision.is_low(np.dtype(dtype)) else dtype)
     for axis in (1, 2):
-        places = _interpolation(image_shape[axis], size[axis - 1], align_corners, half_pixel_centers)
+        places = interpolation(image_shape[axis], size[axis - 1], align_corners, half_pixel_centers)
         fraction = places.fraction.astype(result.dtype).reshape(-1, *(1,) * (3 - axis))
         to_lower = _gather_transpose(result * (1 - fraction), places.lower, image_shape[axis], axis)
         result = to_lower + _gather_transpose(result * fraction, places.upper, image_shape[axis], axis)
@@ -64,7 +64,7 @@ def resize_nearest_neighbor(
     _check_resize(images.shape, size, align_corners, half_pixel_centers)
     result = images
     for axis in (1, 2):
-        nearest = _nearest(images.shape[axis], size[axis - 1], align_corners, half_pixel_centers)
+        nearest = nearest_places(images.shape[axis], size[axis - 1], align_corners, half_pixel_centers)
         result = np.take(result, nearest, axis)
     return result
 
@@ -78,7 +78,7 @@ def resize_nearest_neighbor_gradient(
     grad_size = _resize_gradient_size(grad, image_shape, align_corners, half_pixel_centers)
     result = precision.wide(grad)
     for axis in (1, 2):
-        nearest = _nearest(image_shape[axis], grad_size[axis - 1], align_corners, half_pixel_centers)
+        nearest = nearest_places(image_shape[axis], grad_size[axis - 1], align_corners, half_pixel_centers)
         result = _gather_transpose(result, nearest, image_shape[axis], axis)
     return result.astype(grad.dtype, copy=False)
 
@@ -93,17 +93,17 @@ def _sample_places(input_size: int, output_size: int, align_corners: bool, half_
     return (np.arange(output_size, dtype=np.float32) + offset) * scale
 
 
-def _interpolation(input_size: int, output_size: int, align_corners: bool, half_pixel_centers: bool) -> _Interpolation:
+def interpolation(input_size: int, output_size: int, align_corners: bool, half_pixel_centers: bool) -> Interpolation:
     places = _sample_places(input_size, output_size, align_corners, half_pixel_centers)
     if half_pixel_centers:
         places = places - np.float32(0.5)
     below = np.floor(places)
     lower = np.maximum(below, 0).astype(np.intp)
     upper = np.minimum(np.ceil(places), input_size - 1).astype(np.intp)
-    return _Interpolation(np.minimum(lower, input_size - 1), upper, places - below)
+    return Interpolation(np.minimum(lower, input_size - 1), upper, places - below)
 
 
-def _nearest(input_size: int, output_size: int, align_corners: bool, half_pixel_centers: bool) -> Array:
+def nearest_places(input_size: int, output_size: int, align_corners: bool, half_pixel_centers: bool) -> Array:
     places = _sample_places(input_size, output_size, align_corners, half_pixel_centers)
     # places are not negative, so this rounds halves away from zero
     whole = np.floor(places + np.float32(0.5)) if align_corners else np.floor(places)

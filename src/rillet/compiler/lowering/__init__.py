@@ -1,11 +1,14 @@
 """The ops in arrays, by topic. Importing this package registers all rules."""
 
 from rillet.compiler.lowering import (
+    blocks,
     contractions,
     control,
     convolution,
+    distinct,
     elementwise,
     gathering,
+    images,
     lists,
     losses,
     normalization,
@@ -20,11 +23,14 @@ from rillet.compiler.lowering import (
 )
 
 __all__ = [
+    "blocks",
     "contractions",
     "control",
     "convolution",
+    "distinct",
     "elementwise",
     "gathering",
+    "images",
     "lists",
     "losses",
     "normalization",

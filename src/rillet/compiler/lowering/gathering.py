@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rillet.compiler.arrays import Array
+from rillet.compiler.bounded import Bounded, arrays_of, lowering_of_bounded
 from rillet.compiler.index import Linear
 from rillet.compiler.lowering.places import known, position, whole_number
 from rillet.compiler.rules import Call, lowering
@@ -41,6 +44,16 @@ def gather_rows(call: Call, params: Array, indices: Array) -> Array:
 def gather_from_variable(call: Call, state: VariableState, indices: Array) -> Array:
     batch = call.attrs["batch_dims"]
     return gather(call, call.lowering.read(state), indices, batch, batch)
+
+
+@lowering_of_bounded("GatherV2", "Gather", "ResourceGather")
+def gather_some(call: Call, params: Any, indices: Any, *axis: Array) -> Array | Bounded:
+    """Rows of a bounded array, or rows at bounded indices."""
+    places = [*map(lambda place: whole_number(call, place), axis), 0]
+    call.require(places[0] == 0 and not call.attrs.get("batch_dims", 0))
+    source = call.lowering.read(params) if isinstance(params, VariableState) else params
+    rows = gather(call, *arrays_of((source, indices)), 0)
+    return indices.like(rows) if isinstance(indices, Bounded) else rows
 
 
 @lowering("GatherNd")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rillet.compiler.arrays import Array, Map, Source
+from rillet.compiler.bounded import Bounded, arrays_of, common, lowering_of_bounded
 from rillet.compiler.index import Linear, linear, unflatten
 from rillet.compiler.lowering.scattering import Rows
 from rillet.compiler.numpy_like import Traced, Untraceable, as_array
@@ -23,18 +24,24 @@ def _define(update: training.Update) -> None:
     names = training.argument_names(update, is_sparse=True)
 
     @lowering(f"ResourceSparseApply{update.name}", f"SparseApply{update.name}")
-    def rule(call: Call, *inputs: Any) -> Sequence[Any]:
+    def rule(call: Call, *inputs: Any, count: Array | None = None) -> Sequence[Any]:
         given = dict(zip(names, inputs, strict=True))
         states: list[VariableState] = [given.pop(name) for name in update.states]
         old = [call.lowering.read(state) for state in states]
         gradient, indices = given.pop("grad"), given.pop("indices")
-        rows = Rows(old[0], indices)
+        rows = Rows(old[0], indices, count=count)
         call.require(indices.rank == 1 and rows.fits and all(value.shape == old[0].shape for value in old))
         call.require(gradient.shape == (*indices.shape, *rows.inner))
         options = {name: call.attrs[name] for name in update.options}
         for state, value in zip(states, _updated(update, rows, old, gradient, given, options), strict=True):
             call.lowering.write(state, value)
         return [states[0]] if call.operation.outputs else []
+
+    @lowering_of_bounded(f"ResourceSparseApply{update.name}", f"SparseApply{update.name}")
+    def of_some_rows(call: Call, *inputs: Any) -> Sequence[Any]:
+        place = names.index("grad")
+        call.require(all(isinstance(value, Bounded) for value in inputs[place : place + 2]))
+        return rule(call, *arrays_of(inputs), count=common(call, *inputs).count)
 
 
 def _updated(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant, size_of
+from rillet.compiler.bounded import Bounded, arrays_of, common, lowering_of_bounded
 from rillet.compiler.index import ZERO, Linear, Variable, flatten, linear, strides_of, unflatten
 from rillet.compiler.lowering.places import known, whole_number
 from rillet.compiler.rules import Call, lowering
@@ -240,11 +241,13 @@ def _scatter_nd(call: Call, target: Array, indices: Array, updates: Array, kind:
     return _scattered(call, target, indices, updates, kind, True)
 
 
-def _scattered(call: Call, target: Array, indices: Array, updates: Array, kind: str, deep: bool) -> Array:
+def _scattered(
+    call: Call, target: Array, indices: Array, updates: Array, kind: str, deep: bool, count: Array | None = None
+) -> Array:
     rows = Rows(target, indices, deep)
     call.require(rows.fits or not rows.size, "nothing to write to")
     call.require(not isinstance(indices, Constant) or rows.are_known(), "an index out of range")
-    return scatter(target, indices, updates, kind, deep)
+    return scatter(target, indices, updates, kind, deep, count=count)
 
 
 @lowering("ScatterNd")
@@ -268,11 +271,18 @@ def _define_scatters(name: str, kind: str) -> None:
         return [state] if call.operation.outputs else []
 
     @lowering(f"Scatter{name}", f"ResourceScatter{name}")
-    def of_rows(call: Call, state: VariableState, indices: Array, updates: Array) -> Sequence[Any]:
+    def of_rows(
+        call: Call, state: VariableState, indices: Array, updates: Array, count: Array | None = None
+    ) -> Sequence[Any]:
         old = call.lowering.read(state)
         call.require(old.rank > 0 and updates.shape in ((), (*indices.shape, *old.shape[1:])))
-        call.lowering.write(state, _scattered(call, old, indices, updates, kind, False))
+        call.lowering.write(state, _scattered(call, old, indices, updates, kind, False, count))
         return [state] if call.operation.outputs else []
+
+    @lowering_of_bounded(f"Scatter{name}", f"ResourceScatter{name}")
+    def of_some_rows(call: Call, state: VariableState, indices: Any, updates: Any) -> Sequence[Any]:
+        call.require(isinstance(indices, Bounded))
+        return of_rows(call, state, *arrays_of((indices, updates)), common(call, indices, updates).count)
 
 
 for _name, _kind in _TENSOR_KINDS.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant
+from rillet.compiler.bounded import Bounded, bound_of
 from rillet.compiler.index import Linear
 from rillet.compiler.lowering.gathering import gather
 from rillet.compiler.lowering.places import position, whole_number
@@ -62,7 +63,10 @@ def _groups_of(call: Call, ids: Array) -> int:
 
 def _define_segments(name: str, kind: str) -> None:
     @lowering(f"UnsortedSegment{name}")
-    def unsorted(call: Call, data: Array, ids: Array, number: Array) -> Array:
+    def unsorted(call: Call, data: Array, ids: Array, number: Array) -> Array | Bounded:
+        bound = bound_of(call, number)
+        if bound is not None:  # as many groups as something has rows
+            return bound.like(grouped(call, data, ids, bound.array.shape[0], kind))
         count = whole_number(call, number)
         call.require(count >= 0)
         return grouped(call, data, ids, count, kind)

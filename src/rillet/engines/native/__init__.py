@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rillet.core.execution import Executable, ExecutionContext
 
 if TYPE_CHECKING:
+    from rillet.core.opdef import OpDef
     from rillet.core.function import Function
 
 
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
 def _loaded() -> ModuleType:
     """The engine proper, which is loaded when the first Function is compiled: importing rillet stays quick."""
     return importlib.import_module("rillet.engines.native.executable")
+
+
+@functools.cache
+def _eager() -> ModuleType:
+    return importlib.import_module("rillet.engines.native.eager")
+
+
+def run_large(definition: OpDef, options: dict[str, Any], arrays: Sequence[Any]) -> Any:
+    """An elementwise op on large arrays, by a kernel of its own; None where it has none."""
+    return _eager().run(definition, options, arrays)
 
 
 class NativeEngine:

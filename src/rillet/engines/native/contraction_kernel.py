@@ -61,7 +61,7 @@ class ContractionKernel:
         plan = self.plan
         parameters = [("ptr", "operands"), ("i64", "begin"), ("i64", "end")]
         b = self.b = Builder(self.module, self.name, parameters, attributes="nounwind")
-        self.panels = b.alloca("i8", 2 * plan.panel_bytes) if plan.packs_b else _NULL
+        self.panel = b.alloca("i8", plan.panel_bytes) if plan.packs_b else _NULL
         self.addresses = [_address(b, operand) for operand in (self.problem.a, self.problem.b, self.problem.c)]
         scratch = _NULL
         if plan.task_scratch and self.scratch is not None:
@@ -104,39 +104,40 @@ class ContractionKernel:
         if plan.packs_a:
             with b.loop(task.first_unit, task.end_unit) as units:
                 self._pack_a(task, units.index)
-        if plan.packs_b:
-            self._pack_b(task, task.first_panel, b.i64(0), self._b_extent(task))
+        if plan.copies_b:
+            self._pack_b(task, task.first_panel)
         with b.loop(task.first_panel, task.end_panel) as panels:
             _each(b, plan.n, panels.index, lambda columns: self._write_panel(task, columns))
 
     def _write_panel(self, task: _Task, columns: _Piece) -> None:
-        """All tiles of a panel; after each of them a slice of the next panel is packed, while memory is idle."""
+        """All tiles of a panel of b."""
         plan, b = self.plan, self.b
-        following = b.add(columns.number, b.i64(1))
-        slices = plan.packs_b and plan.n_block > 1
-        if slices:
-            extent = self._b_extent(task)
-            slices_end = b.select(b.compare("slt", following, task.end_panel), extent, b.i64(0))
-            size = -(-self._pack_loops(1)[0].extent // plan.m_block)
-            if self._packs_along(1):
-                size = round_up(size, self.most)
-
-        def pack_slice(unit: Value) -> None:
-            start = dot(b, [b.sub(unit, task.first_unit)], [size])
-            with b.when(b.compare("slt", start, slices_end)):
-                self._pack_b(task, following, start, _minimum(b, b.add(start, b.i64(size)), slices_end))
-
+        successor: Sequence[Value] = []
+        if plan.copies_b and columns.size == plan.n.size:
+            successor = self._successor(task, columns)
+        elif plan.copies_b:
+            with b.when(b.compare("ne", columns.number, task.first_panel)):
+                self._pack_b(task, columns.number)
+            successor = [Value("false", "i1"), _NULL]
+        elif plan.packs_b:
+            self._pack_b(task, columns.number)
         with b.loop(task.first_unit, task.end_unit) as units:
-            _each(b, plan.m, units.index, lambda rows: self._write_tile(task, rows, columns))
-            if slices:
-                pack_slice(units.index)
-        if slices and plan.m.units % plan.m_block:
-            with b.loop(task.end_unit, b.add(task.first_unit, b.i64(plan.m_block))) as missing:
-                pack_slice(missing.index)
+            _each(b, plan.m, units.index, lambda rows: self._write_tile(task, rows, columns, successor))
+
+    def _successor(self, task: _Task, columns: _Piece) -> Sequence[Value]:
+        """(whether the panel after `columns` is to be packed by the last tile, where it lies)."""
+        plan, b = self.plan, self.b
+        assert isinstance(self.problem.b, Strided), "what is computed is not copied"
+        number = b.add(columns.number, b.i64(1))
+        following, is_large = _find(b, plan.n, number)
+        offset = dot(b, [task.batch_offsets[1], following.offset, task.k[1]], [1, 1, 1])
+        source = b.offset(self.addresses[1], offset, self.problem.b.element)
+        wanted = b.compare("slt", number, task.end_panel)
+        return [b.binary("and", wanted, is_large) if is_large else wanted, source]
 
     # ---- one tile -----------------------------------------------------------------------------------------------
 
-    def _write_tile(self, task: _Task, rows: _Piece, columns: _Piece) -> None:
+    def _write_tile(self, task: _Task, rows: _Piece, columns: _Piece, successor: Sequence[Value]) -> None:
         plan, b = self.plan, self.b
         a, matrix, c, partial = self.addresses[0], _NULL, self.addresses[2], _NULL
         if plan.packs_a:
@@ -145,7 +146,7 @@ class ContractionKernel:
             offset = dot(b, [task.batch_offsets[0], rows.offset, task.k[0]], [1, 1, 1])
             a = b.offset(a, offset, self.problem.a.element)
         if plan.packs_b:
-            matrix = self._panel(task, columns.number)
+            matrix = self.panel
         elif isinstance(self.problem.b, Strided):
             offset = dot(b, [task.batch_offsets[1], columns.offset, task.k[1]], [1, 1, 1])
             matrix = b.offset(self.addresses[1], offset, self.problem.b.element)
@@ -159,7 +160,11 @@ class ContractionKernel:
             partial = b.offset(start, number, self.element)
         name = self.tiles.function(Tile(rows.size, columns.size, plan.lanes, plan.packs_b))
         given = [a, matrix, c, partial, task.batch, rows.index, columns.index]
-        b.call("void", f"@{name}", b.parameters["operands"], *given, task.count, task.first, task.last)
+        given += [task.count, task.first, task.last]
+        if successor:
+            is_last = b.compare("eq", rows.number, b.sub(task.end_unit, b.i64(1)))
+            given += [b.binary("and", successor[0], is_last), successor[1]]
+        b.call("void", f"@{name}", b.parameters["operands"], *given)
 
     # ---- packing ------------------------------------------------------------------------------------------------
 
@@ -170,10 +175,8 @@ class ContractionKernel:
 
     def _pack_a(self, task: _Task, number: Value) -> None:
         """Packs the rows of unit `number`, for one block of k."""
-        b = self.b
-        end = block_extents(self.plan, b, self._pack_loops(0), task.count)[0]
-        given = [self._packed_a(task, number), task.batch_offsets[0], number, task.k[0], b.i64(0), end]
-        b.call("void", f"@{self._pack_function(0)}", b.parameters["operands"], *given)
+        given = [self._packed_a(task, number), task.batch_offsets[0], number, task.k[0], task.count]
+        self.b.call("void", f"@{self._pack_function(0)}", self.b.parameters["operands"], *given)
 
     def _pack_loops(self, side: int) -> list[Axis]:
         """The loops over a block of k, with the strides of a (or b) and of its packed panel."""
@@ -182,18 +185,9 @@ class ContractionKernel:
         loops = block_loops(self.plan, self.plan.panel_stride, None)
         return [Axis(axis.extent, axis.strides[::-1]) for axis in loops]
 
-    def _b_extent(self, task: _Task) -> Value:
-        return block_extents(self.plan, self.b, self._pack_loops(1), task.count)[0]
-
-    def _panel(self, task: _Task, number: Value) -> Value:
-        """Where panel `number` is packed: two take turns."""
-        b = self.b
-        turn = b.binary("and", b.sub(number, task.first_panel), b.i64(1))
-        return b.offset(self.panels, dot(b, [turn], [self.plan.panel_bytes]), "i8")
-
-    def _pack_b(self, task: _Task, number: Value, start: Value, end: Value) -> None:
-        """Packs k from `start` to `end`, counted in the outermost loop over the block, of panel `number`."""
-        given = [self._panel(task, number), task.batch_offsets[1], number, task.k[1], start, end]
+    def _pack_b(self, task: _Task, number: Value) -> None:
+        """Packs panel `number`, for one block of k."""
+        given = [self.panel, task.batch_offsets[1], number, task.k[1], task.count]
         self.b.call("void", f"@{self._pack_function(1)}", self.b.parameters["operands"], *given)
 
     def _pack_function(self, side: int) -> str:
@@ -203,13 +197,15 @@ class ContractionKernel:
             return name
         self.packers[name] = name
         parameters = [("ptr", "operands"), ("ptr", "destination")]
-        parameters += [("i64", name) for name in ("batch", "number", "k", "from", "to")]
+        parameters += [("i64", name) for name in ("batch", "number", "k", "count")]
         b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
         given = b.parameters
         cut = (self.plan.m, self.plan.n)[side]
         operand = (self.problem.a, self.problem.b)[side]
         stride = self.plan.panel_stride if side else self.plan.m.size
-        strip = Strip(given["destination"], self.element, stride, self._pack_loops(side), given["from"], given["to"])
+        loops = self._pack_loops(side)
+        extents = block_extents(self.plan, b, loops, given["count"])
+        strip = Strip(given["destination"], self.element, stride, loops, extents)
         if self._packs_along(side):
             piece, is_large = _find(b, cut, given["number"])
             valid = b.select(is_large, b.i64(cut.size), b.i64(cut.small)) if is_large else b.i64(cut.sizes[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from rillet.engines.native.contraction_operands import Axis, Computed, Operand, Problem, Strided, extent_of
+from rillet.engines.native.contraction_operands import Axis, Computed, Operand, Problem, Strided, coalesce, extent_of
 from rillet.engines.native.llvm import size_of
 from rillet.engines.native.target import Target
 
@@ -64,6 +64,20 @@ class Plan:
     packs_b: bool
     m_block: int  # units a task
     n_block: int
+
+    @property
+    def copies_b(self) -> bool:
+        """Whether the last tile that uses a panel of b packs the next one: lines of k that lie evenly, side by side."""
+        axes = [Axis(self.k_chunk, self.k_axis.strides[1:]), *(Axis(a.extent, a.strides[1:]) for a in self.k_inner)]
+        even = len(coalesce(axes)) <= 1
+        whole = isinstance(self.problem.b, Strided) and self.n.run.strides[0] == 1 and self.n.size % self.lanes == 0
+        return self.packs_b and even and whole and self.n.large > 1
+
+    @property
+    def last_rows(self) -> set[int]:
+        """The sizes that the last units of tasks have."""
+        ends = [*range(self.m_block, self.m.units, self.m_block), self.m.units]
+        return {self.m.size if (end - 1) % self.m.pieces < self.m.large else self.m.small for end in ends}
 
     @property
     def k_blocks(self) -> int:
@@ -160,7 +174,7 @@ def _across(target: Target, problem: Problem) -> Plan:
         slowness = 0.0
     packs_a = not _is_plain(problem.a, problem.element) or slowness * compute > cost_a
     if packs_a:
-        most_rows = target.level2 * 3 // 4 // (depth * bytes_)
+        most_rows = target.level2 * 3 // 2 // (depth * bytes_)  # it may come from the third: it is read in one stream
     m_block = m.units if n.units == 1 and not packs_a else even(m.units, max(1, most_rows // m.size))
     if m.pieces < m_block < m.units:
         m_block -= m_block % m.pieces  # the first tiles of blocks are to be of one size
@@ -248,17 +262,17 @@ def _divided(plan: Plan, workers: int) -> Plan:
         return batches * -(-m.units // m_block) * -(-n.units // n_block)
 
     # What a task packs or reads must serve enough of the other side: plenty of it, or less if tasks are too few.
-    columns = 512 if plan.packs_a else 128 if plan.packs_b else 1024 if m.extent <= 2 else 1
-    rows = 96 if plan.packs_b else 1
+    columns = 256 if plan.packs_a else 64 if plan.packs_b else 1024 if m.extent <= 2 else 1
+    rows = 256 if plan.packs_b else 1
     for share in (1, 2):
-        if tasks() < wanted // share:
-            least = -(-rows // (share * m.size))
-            m_block = even(m.units, max(least, m_block * tasks() * share // wanted))
-            if m.pieces < m_block < m.units:
-                m_block -= m_block % m.pieces
         if tasks() < wanted // share:
             least = -(-columns // (share * n.size))
             n_block = even(n.units, max(least, n_block * tasks() * share // wanted))
+        if tasks() < wanted // share:
+            least = -(-rows // (share * share * m.size))
+            m_block = even(m.units, max(least, m_block * tasks() * share // wanted))
+            if m.pieces < m_block < m.units:
+                m_block -= m_block % m.pieces
     return replace(plan, m_block=m_block, n_block=n_block)
 
 

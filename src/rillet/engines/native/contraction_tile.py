@@ -8,7 +8,7 @@ from dataclasses import replace
 from rillet.engines.native.contraction_operands import Axis, Store, Strided, coalesce, extent_of
 from rillet.engines.native.contraction_plan import Plan
 from rillet.engines.native.llvm import Builder, Module, Value, lanes_of, vector
-from rillet.engines.native.microkernel import Tile, accumulate, accumulate_along, dot, prefetch, transpose
+from rillet.engines.native.microkernel import Successor, Tile, accumulate, accumulate_along, dot, prefetch, transpose
 from rillet.engines.native.storage import narrow
 from rillet.engines.native.target import Target
 
@@ -45,6 +45,7 @@ class TileWriter:
         self.problem = plan.problem
         self.element = plan.problem.element
         self.functions: dict[str, str] = {}
+        self.replacing = {Tile(rows, plan.n.size, plan.lanes, True) for rows in plan.last_rows} if plan.copies_b else ()
 
     def function(self, tile: Tile) -> str:
         """The name of the function that computes a tile."""
@@ -57,6 +58,8 @@ class TileWriter:
     def _write(self, name: str, tile: Tile) -> None:
         parameters = [("ptr", name) for name in ("operands", "a", "b", "c", "partial")]
         parameters += [("i64", name) for name in ("batch", "m", "n", "count")] + [("i1", "first"), ("i1", "last")]
+        if self.plan.copies_b:
+            parameters += [("i1", "replaces"), ("ptr", "source")]
         b = self.b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
         self._prefetch_results(tile)
         sums = self._sums_along(tile) if self.plan.along else self._sums(tile)
@@ -72,13 +75,24 @@ class TileWriter:
             for row in range(tile.rows):
                 prefetch(b, b.offset(b.parameters["c"], b.i64(row * self.plan.m.run.strides[1]), c.element), write=True)
 
+    def loops(self) -> list[Axis]:
+        """The loops over a block of k as tiles run them."""
+        plan = self.plan
+        return block_loops(plan, plan.m.size if plan.packs_a else None, plan.panel_stride if plan.packs_b else None)
+
     def _sums(self, tile: Tile) -> Tiled:
         plan, b = self.plan, self.b
         given = b.parameters
-        loops = block_loops(plan, plan.m.size if plan.packs_a else None, plan.panel_stride if plan.packs_b else None)
+        loops = self.loops()
         extents = block_extents(plan, b, loops, given["count"])
         row_stride = 1 if plan.packs_a else plan.m.run.strides[0]
-        return accumulate(b, tile, self.element, (given["a"], given["b"]), row_stride, loops, extents)
+        successor = None
+        if tile in self.replacing and isinstance(self.problem.b, Strided):
+            apart = (plan.k_inner or [plan.k_axis])[-1].strides[1]
+            strides = [apart * extent_of(loops[place + 1 :]) for place in range(len(loops))]
+            successor = Successor(given["replaces"], given["source"], self.problem.b.element, strides)
+        places = given["a"], given["b"]
+        return accumulate(b, self.target, tile, self.element, places, row_stride, loops, extents, successor)
 
     def _sums_along(self, tile: Tile) -> Tiled:
         plan, b = self.plan, self.b

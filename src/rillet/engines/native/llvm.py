@@ -437,6 +437,29 @@ class Builder:
             else:
                 loop.results.append(self.phi(first.type, [(first, before), (last, tail)]))
 
+    @contextlib.contextmanager
+    def repeat(self, carried: Sequence[Value]) -> Iterator[Repeat]:
+        """do ... while, with values carried from turn to turn; what the last turn computed is there afterwards:
+
+        with b.repeat([first]) as turn:
+            following = b.add(turn.carried[0], one)
+            turn.again(b.compare("slt", following, limit), following)
+        """
+        head, end, before = self.label(), self.label(), self.block
+        self.jump(head)
+        self.start(head)
+        phis = self.subregion()
+        values = [Value(self._name(), value.type) for value in carried]
+        turn = Repeat(values)
+        yield turn
+        assert turn.condition is not None and len(turn.next) == len(values), "a loop must say how it goes on"
+        tail = self.block
+        self.branch(turn.condition, head, end)
+        with self.writing_to(phis):
+            for value, first, last in zip(values, carried, turn.next, strict=True):
+                self.line(f"{value.text} = phi {value.type} [ {first.text}, %{before} ], [ {last.text}, %{tail} ]")
+        self.start(end)
+
     def _name(self) -> str:
         self._count += 1
         return f"%v{self._count}"
@@ -453,3 +476,16 @@ class Loop:
 
     def carry(self, *values: Value) -> None:
         self.next = list(values)
+
+
+class Repeat:
+    """A do-while loop being written: the values carried around it, and what `again` says of the next turn."""
+
+    def __init__(self, carried: list[Value]) -> None:
+        self.carried = carried
+        self.next: list[Value] = []
+        self.condition: Value | None = None
+
+    def again(self, condition: Value, *values: Value) -> None:
+        """There is another turn, with these values, if the condition holds."""
+        self.condition, self.next = condition, list(values)

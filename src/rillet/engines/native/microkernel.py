@@ -42,6 +42,8 @@ class Tile:
         return sum(self.computed)
 
 
+_AHEAD = 24  # how many k before memory is needed it is asked for
+
 Body = Callable[[tuple[Value, ...], Sequence[Value]], Sequence[Value]]
 
 
@@ -51,12 +53,11 @@ def nested_loops(
     body: Body,
     carried: Sequence[Value] = (),
     indices: tuple[Value, ...] = (),
-    start: Value | None = None,
 ) -> Sequence[Value]:
-    """Loops inside loops; `body(indices, carried)` returns what is carried on. start: of the first, if not 0."""
+    """Loops inside loops; `body(indices, carried)` returns what is carried on."""
     if not extents:
         return body(indices, carried)
-    with b.loop(start or b.i64(0), extents[0], carried=carried) as loop:
+    with b.loop(b.i64(0), extents[0], carried=carried) as loop:
         loop.carry(*nested_loops(b, extents[1:], body, loop.carried, (*indices, loop.index)))
     return loop.results
 
@@ -76,23 +77,37 @@ def dot(b: Builder, indices: Sequence[Value], strides: Sequence[int]) -> Value:
     return b.binary("add nsw", total, b.i64(constant)) if constant else total
 
 
+@dataclass(frozen=True)
+class Successor:
+    """The columns that follow in the panel of b: where `wanted`, each line of the panel, once used, makes way for theirs.
+
+    source: where they lie, as `element`, `strides` apart in the loops over k.
+    """
+
+    wanted: Value
+    source: Value
+    element: str
+    strides: Sequence[int]
+
+
 def accumulate(
     b: Builder,
+    target: Target,
     tile: Tile,
     element: str,
     places: tuple[Value, Value],
     row_stride: int,
     loops: Sequence[Axis],
     extents: Sequence[Value],
+    successor: Successor | None = None,
 ) -> list[list[Value]]:
     """sum_k a[row, k] * b[k, column] as rows of vectors.
 
     places: where a's first row and b's columns, which are neighbours, begin. loops: the axes of k with the strides of
     a and of b; extents: how often each runs here, which for the first may be known only at run time.
     """
-    zeros = [b.constant(vector(element, lanes), 0) for _ in range(tile.rows) for lanes in tile.computed]
 
-    def body(indices: tuple[Value, ...], sums: Sequence[Value]) -> Sequence[Value]:
+    def step(indices: tuple[Value, ...], sums: Sequence[Value], replaces: bool) -> Sequence[Value]:
         a_here, b_here = (
             b.offset(place, dot(b, indices, [axis.strides[side] for axis in loops]), element)
             for side, place in enumerate(places)
@@ -116,11 +131,45 @@ def accumulate(
             number = row * len(vectors) + place
             factors = b.splat(factor_of(row), tile.computed[place])
             result[number] = b.fmuladd(factors, column_of(place), result[number])
+        if replaces and successor is not None:
+            _replace(b, target, tile, element, b_here, successor, indices)
         return result
 
-    sums = nested_loops(b, extents, body, zeros)
+    def run(indices: tuple[Value, ...], sums: Sequence[Value]) -> Sequence[Value]:
+        start, end = b.i64(0), extents[-1]
+        if successor is not None:
+            turns = b.select(successor.wanted, end, start)
+            with b.loop(start, turns, carried=sums) as loop:
+                loop.carry(*step((*indices, loop.index), loop.carried, True))
+            start, sums = turns, loop.results
+        with b.loop(start, end, carried=sums) as loop:
+            loop.carry(*step((*indices, loop.index), loop.carried, False))
+        return loop.results
+
+    zeros = [b.constant(vector(element, lanes), 0) for _ in range(tile.rows) for lanes in tile.computed]
+    sums = nested_loops(b, extents[:-1], run, zeros)
     count = len(tile.computed)
     return [list(sums[row * count : (row + 1) * count]) for row in range(tile.rows)]
+
+
+def _replace(
+    b: Builder,
+    target: Target,
+    tile: Tile,
+    element: str,
+    line: Value,
+    successor: Successor,
+    indices: Sequence[Value],
+) -> None:
+    """Puts the successor's columns of this k into the line of the panel."""
+    place = dot(b, indices, successor.strides)
+    source = b.offset(successor.source, place, successor.element)
+    later = b.offset(source, b.i64(_AHEAD * successor.strides[-1]), successor.element)
+    prefetch(b, later)
+    for number, lanes in enumerate(tile.computed):
+        start = b.i64(number * tile.lanes)
+        x = b.load(b.offset(source, start, successor.element), vector(successor.element, lanes))
+        b.store(widen(b, target, x, element), b.offset(line, start, element))
 
 
 def accumulate_along(

@@ -26,18 +26,14 @@ class Source:
 class Strip:
     """Where they go: `width` of `element` side by side; from one k to the next it is loops[...].strides[1].
 
-    loops: the axes of k, with the operand's stride and the panel's; start and end: of the first of them.
+    loops: the axes of k, with the operand's stride and the panel's; extents: how often each of them runs here.
     """
 
     destination: Value
     element: str
     width: int
     loops: Sequence[Axis]
-    start: Value
-    end: Value
-
-    def extents(self, b: Builder) -> list[Value]:
-        return [self.end, *(b.i64(axis.extent) for axis in self.loops[1:])]
+    extents: Sequence[Value]
 
 
 def pack_across(b: Builder, source: Source, lanes: Sequence[int], strip: Strip, ahead: int) -> None:
@@ -61,7 +57,7 @@ def pack_across(b: Builder, source: Source, lanes: Sequence[int], strip: Strip, 
             place += count
         return []
 
-    nested_loops(b, strip.extents(b), body, start=strip.start)
+    nested_loops(b, strip.extents, body)
 
 
 def pack_along(b: Builder, source: Source, lanes: int, strip: Strip, valid: Value) -> None:
@@ -76,11 +72,12 @@ def pack_along(b: Builder, source: Source, lanes: int, strip: Strip, valid: Valu
     most = b.sub(valid, b.i64(1))
     places = [b.intrinsic("smin", "i64", b.i64(place), most) for place in range(width)] if lanes > 1 else []
 
-    def line(indices: Sequence[Value], start: Value, end: Value) -> None:
+    def body(indices: tuple[Value, ...], _: Sequence[Value]) -> Sequence[Value]:
         k = dot(b, indices, [axis.strides[0] for axis in loops[:-1]])
         target = b.offset(strip.destination, dot(b, indices, [axis.strides[1] for axis in loops[:-1]]), element)
+        start, end = b.i64(0), strip.extents[-1]
         if lanes > 1:
-            whole = b.sub(end, b.binary("urem", b.sub(end, start), b.i64(lanes)))
+            whole = b.sub(end, b.binary("urem", end, b.i64(lanes)))
             with b.loop(start, whole, lanes) as loop:
                 here = b.add(k, loop.index)
                 for place in places:
@@ -96,13 +93,6 @@ def pack_along(b: Builder, source: Source, lanes: int, strip: Strip, valid: Valu
             with b.loop(b.i64(0), b.i64(width)) as across:
                 x = source.fetch(b.intrinsic("smin", "i64", across.index, most), here, 1)
                 b.store(x, b.offset(there, across.index, element))
-
-    if len(loops) == 1:
-        line([], strip.start, strip.end)
-        return
-
-    def body(indices: tuple[Value, ...], _: Sequence[Value]) -> Sequence[Value]:
-        line(indices, b.i64(0), b.i64(inner.extent))
         return []
 
-    nested_loops(b, strip.extents(b)[:-1], body, start=strip.start)
+    nested_loops(b, strip.extents[:-1], body)

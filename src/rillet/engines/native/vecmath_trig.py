@@ -6,7 +6,7 @@ import itertools
 import math
 
 from rillet.engines.native.llvm import Builder, Value, vector
-from rillet.engines.native.vecmath_lanes import Lanes, exact_product, exact_sum, odd_polynomial, ordered_sum, polynomial
+from rillet.engines.native.vecmath_lanes import Lanes, exact_product, exact_sum, ordered_sum, polynomial
 from rillet.engines.native.vecmath_tables import ASIN, ATAN, PI, SIN, TAN, TWO_OVER_PI
 
 # ---- angles -------------------------------------------------------------------------------------------------------
@@ -176,11 +176,18 @@ def _times(words: list[Lanes], m: Lanes) -> list[Lanes]:
 
 
 def sin(x: Lanes) -> Lanes:
-    return odd_polynomial(_sine_angle(x, 0), SIN[x.kind])
+    return _sine(_sine_angle(x, 0))
 
 
 def cos(x: Lanes) -> Lanes:
-    return odd_polynomial(_sine_angle(x, 1), SIN[x.kind])
+    return _sine(_sine_angle(x, 1))
+
+
+def _sine(x: Lanes) -> Lanes:
+    """x + x * (c x**2 + x**4 P(x**2)): an odd polynomial whose second term is not rounded on its own, for |x| up to pi / 2."""
+    second, *others = SIN[x.kind]
+    square = x * x
+    return x.fused(square.fused(second, square * square * polynomial(square, others)), x)
 
 
 def tan(x: Lanes) -> Lanes:

@@ -1,0 +1,76 @@
+"""What a pass is, and how passes run: one after the other, each checked and printed on request.
+
+A pass is a function from one form of the program to the next. `RILLET_PASSES=-name` switches optional ones off,
+`RILLET_DEBUG=3` prints the program after every pass, `RILLET_VERIFY=1` checks it.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rillet import config
+
+
+@dataclass(frozen=True)
+class Pass:
+    """name: what RILLET_PASSES calls it. does: a sentence. because: why it stands where it stands. run: from the program to
+    the program; None for a part of another pass, `within`, which does it on the way. optional: whether the program gives the
+    same results without it."""
+
+    name: str
+    does: str
+    because: str
+    run: Callable[[Any], Any] | None = None
+    within: str = ""
+    optional: bool = False
+
+
+class InvalidProgram(AssertionError):
+    """The compiler has made a program that breaks a rule of its form."""
+
+
+@functools.singledispatch
+def text_of(program: Any) -> str:
+    """The program as text, in whatever form it is."""
+    raise TypeError(f"no text for a {type(program).__name__}")
+
+
+@functools.singledispatch
+def problems_of(program: Any) -> list[str]:
+    """What is wrong with the program, as sentences: the rules that its form has, and that it breaks."""
+    raise TypeError(f"no rules for a {type(program).__name__}")
+
+
+def switched_off() -> frozenset[str]:
+    """The names of the passes that RILLET_PASSES switches off."""
+    return _names(config.PASSES.value)
+
+
+@functools.lru_cache(maxsize=64)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(word.removeprefix("-") for word in text.split(",") if word)
+
+
+def run_passes(passes: Sequence[Pass], program: Any, off: Collection[str] = ()) -> Any:
+    """The program after these passes, without those named in `off`. Raises InvalidProgram where one breaks it."""
+    checks, prints = config.VERIFY.value, config.DEBUG.value >= 3
+    for each in passes:
+        if each.run is None or (each.optional and each.name in off):
+            continue
+        program = each.run(program)
+        if checks:
+            verify(program, each.name)
+        if prints:
+            print(f"rillet: after {each.name}\n{text_of(program)}", file=sys.stderr)
+    return program
+
+
+def verify(program: Any, name: str = "reading") -> None:
+    """Raises InvalidProgram, naming the pass that ran last, if the program breaks a rule of its form."""
+    problems = problems_of(program)
+    if problems:
+        raise InvalidProgram(f"after {name}: {'; '.join(problems[:5])}\n{text_of(program)}")
