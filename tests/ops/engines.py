@@ -6,17 +6,12 @@ are compiled side by side. Programs are compiled at first sight, and kept on dis
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rillet.core.execution import Engine, ExecutionContext
-from rillet.core.function import Function
 from rillet.core.graph import Operation
-from rillet.engines.native import NativeEngine
-from rillet.engines.reference import ReferenceEngine
+from tests.engines import NativeEngine, ReferenceEngine, State
 from tests.ops import harness
 from tests.ops.harness import Array, Row
 
@@ -36,6 +31,12 @@ class Everything:
     effects: list[Operation] = field(default_factory=list)
     initializer: Operation | None = None
 
+    def feed(self, tf: Any, arrays: list[Array]) -> list[Any]:
+        tensors = harness.placeholders(tf, arrays, unknown=False)
+        self.feeds += tensors
+        self.arrays += arrays
+        return tensors
+
     def add(self, label: str, tolerance: float, outputs: Sequence[Any]) -> None:
         for position, output in enumerate(outputs):
             if output is None:
@@ -54,12 +55,12 @@ def everything(tf: Any, row: Row, values: Recorded, gradients: Recorded) -> Ever
     with result.graph.as_default():
         for number, (dtype, variants) in enumerate(values.items()):
             for variant in list(variants)[: None if number == 0 else 1]:
-                tensors = _fed(tf, result, row.arrays(variant, dtype))
+                tensors = result.feed(tf, row.arrays(variant, dtype))
                 result.add(f"{dtype} {variant}", row.tolerance, harness.flatten(row.call(tf, *tensors)))
         for dtype, variants in gradients.items():
             for variant in variants:
                 shapes = [(tuple(shape), name) for name, shape, _ in values[dtype][variant]]
-                tensors = _fed(tf, result, row.arrays(variant, dtype))
+                tensors = result.feed(tf, row.arrays(variant, dtype))
                 slopes = harness.symbolic_gradients(tf, row, variant, tensors, shapes)
                 result.add(f"gradient {dtype} {variant}", row.gradient_tolerance, slopes)
         if row.initialize:
@@ -67,35 +68,11 @@ def everything(tf: Any, row: Row, values: Recorded, gradients: Recorded) -> Ever
     return result
 
 
-def _fed(tf: Any, result: Everything, arrays: list[Array]) -> list[Any]:
-    tensors = harness.placeholders(tf, arrays, unknown=False)
-    result.feeds += tensors
-    result.arrays += arrays
-    return tensors
-
-
-@contextlib.contextmanager
-def compiling_always() -> Iterator[None]:
-    """Inside, the native engine compiles what it sees for the first time."""
-    before = os.environ.get("RILLET_COMPILE")
-    os.environ["RILLET_COMPILE"] = "always"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["RILLET_COMPILE"]
-        else:
-            os.environ["RILLET_COMPILE"] = before
-
-
-def run(engine: Engine, computed: Everything) -> list[Any]:
+def results(state: State, computed: Everything) -> list[Any]:
     """The outputs, from variables that have just been initialized."""
-    context = ExecutionContext(engine)
     if computed.initializer is not None:
-        start = Function.cut("start", computed.feeds, (), [computed.initializer], computed.graph)
-        engine.compile(start, context)(computed.arrays)
-    function = Function.cut("row", computed.feeds, computed.outputs, computed.effects, computed.graph)
-    return engine.compile(function, context)(computed.arrays)
+        state.run(computed.feeds, computed.arrays, (), [computed.initializer])
+    return state.run(computed.feeds, computed.arrays, computed.outputs, computed.effects)
 
 
 def differences(tf: Any, row: Row, values: Recorded, gradients: Recorded) -> list[str]:
@@ -105,9 +82,8 @@ def differences(tf: Any, row: Row, values: Recorded, gradients: Recorded) -> lis
     numbers of 16 bits stay in 32 between operations), but neither by more than TensorFlow does.
     """
     computed = everything(tf, row, values, gradients)
-    expected = run(ReferenceEngine(), computed)
-    with compiling_always():
-        actual = run(NativeEngine(), computed)
+    expected = results(State(ReferenceEngine()), computed)
+    actual = results(State(NativeEngine()), computed)
     lines = []
     for (label, tolerance), ours, theirs in zip(computed.labels, actual, expected, strict=True):
         line = harness.difference(harness.to_array(ours), harness.to_array(theirs), tolerance)

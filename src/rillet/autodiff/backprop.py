@@ -17,11 +17,11 @@ from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.dtypes import DType
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
-from rillet.core.graph import Operation
+from rillet.core.graph import Graph, Operation
 from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import NO_GRADIENT, REGISTRY
 from rillet.core.shapes import TensorShape
-from rillet.core.tensor import SymbolicTensor, Tensor, handle_data
+from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data
 
 Producer = Callable[[Tensor], Operation | None]
 
@@ -166,7 +166,8 @@ def input_gradients(operation: Operation, flowing: list[Any], gate: bool) -> Ite
             "In general every operation must have an associated `@tf.RegisterGradient` for correct autodiff."
         )
     _fill_in_zeros(operation, flowing, rule)
-    with _scope(operation):
+    graph = context.state().graph
+    with _NO_SCOPE if graph is None or not operation.name else _scope(graph, operation):
         result = rule(operation, *flowing)
         if isinstance(result, IndexedSlices) or not isinstance(result, (list, tuple)):
             result = [result]
@@ -197,6 +198,8 @@ def _fill_in_zeros(operation: Operation, flowing: list[Any], rule: Any) -> None:
 
 def _adopt_shape(tensor: Tensor, gradient: Any) -> Any:
     """A symbolic gradient has the shape of what it is the gradient of, whether or not inference could see it."""
+    if type(gradient) is EagerTensor:
+        return gradient
     set_shape = getattr(gradient, "set_shape", None)
     if (
         set_shape is not None
@@ -217,15 +220,14 @@ def together(gradients: Sequence[Any]) -> list[Any]:
     return [next(passed) if isinstance(gradient, Tensor) else gradient for gradient in gradients]
 
 
+_NO_SCOPE = contextlib.nullcontext()
+
+
 @contextlib.contextmanager
-def _scope(operation: Operation) -> Iterator[None]:
+def _scope(graph: Graph, operation: Operation) -> Iterator[None]:
     """Gradient nodes are named after the operation and sit on its device."""
-    graph = context.state().graph
-    if graph is None or not operation.name:
+    with graph.name_scope(operation.name + "_grad"), graph.device(operation.device or None):
         yield
-    else:
-        with graph.name_scope(operation.name + "_grad"), graph.device(operation.device or None):
-            yield
 
 
 def accumulate(gradients: list[Any]) -> Any:

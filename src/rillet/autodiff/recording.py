@@ -62,10 +62,6 @@ class Recording:
         self.numbers[id(tensor)] = len(self.tensors)
         self.tensors.append(tensor)
 
-    def is_leaf(self, tensor: Tensor) -> bool:
-        """Whether a recorded op took `tensor` while it was not traced."""
-        return id(tensor) in self._leaf_ids
-
     def wants(self, inputs: Iterable[Tensor]) -> bool:
         numbers = self.numbers
         return any(id(tensor) in numbers for tensor in inputs)

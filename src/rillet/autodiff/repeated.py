@@ -66,7 +66,7 @@ def _key(
     """None where the computation is not known by its steps alone."""
     if not recording.is_repeatable or not targets:
         return None
-    if any(type(source) is not EagerTensor or recording.is_leaf(source) for source in sources):
+    if any(type(source) is not EagerTensor for source in sources):
         return None
     numbers = recording.numbers
     found = [numbers.get(id(target)) for target in targets if is_differentiable(target.dtype)]

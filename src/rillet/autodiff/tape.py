@@ -144,8 +144,7 @@ class GradientTape(Recording):
         gradients = self._repeated(target, flat_sources, output_gradients) if context.state().quick else None
         if gradients is None:
             targets, weights = self._targets(target, output_gradients)
-            tensors = [_source_tensor(source) for source in flat_sources]
-            gradients = backprop(targets, tensors, weights, self.producer())
+            gradients = backprop(targets, self._sources(flat_sources, targets), weights, self.producer())
         self._finish()
         if unconnected_gradients == UnconnectedGradients.ZERO:
             gradients = [
@@ -153,6 +152,18 @@ class GradientTape(Recording):
                 for gradient, source in zip(gradients, flat_sources, strict=True)
             ]
         return nest.pack_sequence_as(sources, gradients)
+
+    def _sources(self, sources: list[Any], targets: list[Tensor]) -> list[Tensor]:
+        """The tensors that stand for the sources. Recorded ops may have taken one that was not traced: nothing flows to
+        that, so a copy takes its place, which no op took."""
+        traced = {*self.numbers, *map(id, targets)}
+        tensors = [_source_tensor(source) for source in sources]
+        return [
+            tensor
+            if id(tensor) in traced or tensor.dtype.base_dtype is dtypes.resource
+            else apply_op(REGISTRY["Identity"], (tensor,))
+            for tensor in tensors
+        ]
 
     def _stop_and_check(self) -> None:
         if self._used and not self._persistent:
@@ -208,9 +219,10 @@ class GradientTape(Recording):
         self._stop_and_check()
         producer = self.producer()
         flat_sources = nest.flatten(sources)
+        tensor = _source_tensor(target)
         found = jacobian(
-            _source_tensor(target),
-            [_source_tensor(source) for source in flat_sources],
+            tensor,
+            self._sources(flat_sources, [tensor]),
             producer,
             unconnected_gradients == UnconnectedGradients.ZERO,
         )
@@ -237,9 +249,10 @@ class GradientTape(Recording):
             )
         self._stop_and_check()
         producer = self.producer()
+        tensor = _source_tensor(target)
         found = batch_jacobian(
-            _source_tensor(target),
-            _source_tensor(source),
+            tensor,
+            self._sources([source], [tensor])[0],
             producer,
             unconnected_gradients == UnconnectedGradients.ZERO,
         )

@@ -14,15 +14,17 @@ and which kernels compute them; an array that does not is computed anew in each 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from rillet.compiler.index import ZERO, Dynamic, Index, Linear, flatten, linear, unflatten
+from rillet.compiler.index import ZERO, Dynamic, Index, Linear, Variable, flatten, linear, loop_variables, unflatten
+from rillet.compiler.passes import switched_off
 from rillet.compiler.scalar import CHECKS, COSTS, Scalar, Scalars
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
+from rillet.core.graph import Operation
 
 Shape = tuple[int, ...]
 Compute = Callable[..., Scalar]
@@ -37,9 +39,10 @@ def size_of(shape: Sequence[int]) -> int:
 
 class Array:
     """`number` counts arrays in the order in which they were made, which is an order of dependence.
-    `stored` says that the array has (or will have) a place in memory, so that readers load it."""
+    `stored` says that the array has (or will have) a place in memory, so that readers load it. `origin` is the operation
+    of the Function that it comes from, if it comes from one."""
 
-    __slots__ = ("dtype", "name", "number", "program", "shape", "size", "stored")
+    __slots__ = ("dtype", "name", "number", "origin", "program", "shape", "size", "stored")
 
     def __init__(self, program: Arrays, shape: Shape, dtype: DType, name: str = "") -> None:
         self.program = program
@@ -48,6 +51,7 @@ class Array:
         self.size = size_of(self.shape)
         self.number = len(program.arrays)
         self.name = name or f"a{self.number}"
+        self.origin = program.origin
         self.stored = True
         program.arrays.append(self)
 
@@ -99,9 +103,10 @@ class Constant(Array):
 
 class Map(Array):
     """compute(*index) gives the element. `cost` is its own work for one element (0: only the index changes), `repeats` how
-    often it reads each element that it reads (2 and more: overlapping windows)."""
+    often it reads each element that it reads (2 and more: overlapping windows). Of a view, place(*index) is the index in
+    the one array that it reads."""
 
-    __slots__ = ("_reads", "compute", "cost", "repeats")
+    __slots__ = ("_reads", "compute", "cost", "place", "repeats")
 
     def __init__(
         self,
@@ -119,6 +124,7 @@ class Map(Array):
         self._reads = tuple(reads)
         self.cost = cost
         self.repeats = repeats
+        self.place: Callable[..., Sequence[Linear | int]] | None = None
         self.stored = False
 
     @property
@@ -235,12 +241,16 @@ class Output(Array):
 class Arrays:
     """All arrays of one program, and the making of them: the vocabulary of lowering rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, off: Collection[str] | None = None) -> None:
+        """off: the optional passes that are switched off; those that RILLET_PASSES names, if not given."""
+        self.off = switched_off() if off is None else frozenset(off)
         self.arrays: list[Array] = []
-        self.scalars = Scalars()
+        self.origin: Operation | None = None  # of the arrays that are made now
+        self.scalars = Scalars(self.off)
         self._computed: dict[Any, Scalar] = {}
         self._padded: dict[Any, Array] = {}
         self._guard: Scalar | None = None
+        self.index_of: dict[int, Index] | None = None  # if it is there: the index of each load, by the load's id
 
     # ---- reading ------------------------------------------------------------------------------------------------
 
@@ -248,9 +258,16 @@ class Arrays:
         if isinstance(array, Constant) and array.splat is not None:
             return self.scalars.constant(array.splat, array.dtype)
         if array.stored:
-            return self.scalars.load(array, flatten(index, array.shape), self._guard)
+            element = self.scalars.load(array, flatten(index, array.shape), self._guard)
+            if self.index_of is not None:
+                self.index_of.setdefault(id(element), index)
+            return element
         assert isinstance(array, Map)
         return self.computed(array, index)
+
+    def load(self, array: Array, flat: Linear) -> Scalar:
+        """Element number `flat` of an array in memory."""
+        return self.scalars.load(array, flat, self._guard)
 
     def computed(self, array: Map, index: Index) -> Scalar:
         """The element of a map by its formula, whether or not it is stored."""
@@ -365,12 +382,27 @@ class Arrays:
         return self.map(shape, dtype, compute, arrays, cost)
 
     def view(self, source: Array, shape: Sequence[int], index: Callable[..., Sequence[Linear | int]]) -> Array:
-        """Elements of `source` at other places: index(*index of the view) gives the index in `source`."""
+        """Elements of `source` at other places: index(*index of the view) gives the index in `source`.
+
+        A view of a view is one view, and one that changes nothing is none."""
+        if isinstance(source, Map) and source.place is not None and "simplify" not in self.off:
+            (base,), inner, outer = source.reads, source.place, index
+            variables = [linear(variable) for variable in loop_variables(tuple(shape))]
+
+            def through(*place: Linear) -> Sequence[Linear | int]:
+                return inner(*map(linear, outer(*place)))
+
+            if tuple(shape) == base.shape and list(map(linear, through(*variables))) == variables:
+                return base
+            source, index = base, through
 
         def compute(*place: Linear) -> Scalar:
             return source.at(*index(*place))
 
-        return self.map(shape, source.dtype, compute, (source,), 0)
+        result = self.map(shape, source.dtype, compute, (source,), 0)
+        if isinstance(result, Map):
+            result.place = index
+        return result
 
     def reshape(self, source: Array, shape: Sequence[int]) -> Array:
         shape = tuple(shape)
@@ -390,7 +422,9 @@ class Arrays:
             return source
         return self.view(source, shape, lambda *index: broadcast_index(index, source.shape))
 
-    def slice(self, source: Array, begin: Sequence[int], size: Sequence[int], step: Sequence[int] | None = None) -> Array:
+    def slice(
+        self, source: Array, begin: Sequence[int], size: Sequence[int], step: Sequence[int] | None = None
+    ) -> Array:
         steps = [1] * source.rank if step is None else list(step)
         return self.view(
             source,
@@ -466,7 +500,9 @@ class Arrays:
             return source
         return self.combine(dtype, lambda x: self.convert(x, dtype), source)
 
-    def reduce(self, source: Array, axes: Sequence[int], kind: str, keep: bool = False, dtype: DType | None = None) -> Array:
+    def reduce(
+        self, source: Array, axes: Sequence[int], kind: str, keep: bool = False, dtype: DType | None = None
+    ) -> Array:
         """Reduces along `axes` (kept as extents of 1 if `keep`). Empty arrays give the kind's neutral element."""
         chosen = tuple(sorted(axis % source.rank for axis in axes)) if source.rank else ()
         shape = [1 if axis in chosen else extent for axis, extent in enumerate(source.shape)]
@@ -476,14 +512,41 @@ class Arrays:
             result = self.broadcast(filler, [extent for axis, extent in enumerate(source.shape) if axis not in chosen])
         elif not real and not kind.startswith("arg"):
             result = source if dtype is None else self.cast(source, dtype)
+        elif repeated := self._repeated(source, real, kind):
+            once = self.slice(
+                source, [0] * source.rank, [1 if a in repeated else n for a, n in enumerate(source.shape)]
+            )
+            result = self.reduce(once, chosen, kind, dtype=dtype)
+            if kind == "sum":
+                count = size_of([source.shape[axis] for axis in repeated])
+                result = self.combine(
+                    result.dtype, lambda x: self.make("mul", x.dtype, x, self.number(count, x.dtype)), result
+                )
         else:
             result = Reduction(self, source, chosen, kind, dtype or source.dtype)
         if not keep:
             shape = [extent for axis, extent in enumerate(shape) if axis not in chosen]
         return self.reshape(result, shape)
 
+    def _repeated(self, source: Array, axes: Sequence[int], kind: str) -> list[int]:
+        """Those of the axes along which the elements of a view are all the same, where that gives the result of reducing
+        them exactly: a number of times an integer, or the element itself. (Sums of floats round on the way.)"""
+        exact = kind in ("max", "min", "all", "any") or (kind == "sum" and source.dtype.is_integer)
+        if not exact or not isinstance(source, Map) or source.place is None or "simplify" in self.off:
+            return []
+        variables = loop_variables(source.shape)
+        used: set[Variable] = set()
+        for part in source.place(*map(linear, variables)):
+            used |= linear(part).variables()
+        return [axis for axis in axes if variables[axis] not in used]
+
     def opaque(
-        self, name: str, inputs: Sequence[Array], outputs: Sequence[tuple[Sequence[int], DType]], emit: Any, **options: Any
+        self,
+        name: str,
+        inputs: Sequence[Array],
+        outputs: Sequence[tuple[Sequence[int], DType]],
+        emit: Any,
+        **options: Any,
     ) -> list[Output]:
         opaque = Opaque(name, inputs, emit, **options)
         return [Output(self, opaque, tuple(shape), dtype) for shape, dtype in outputs]
@@ -506,6 +569,4 @@ def neutral(kind: str, dtype: DType) -> float | int | bool:
 
 def broadcast_index(index: Sequence[Linear], shape: Shape) -> list[Linear]:
     """The index in an array of `shape` that stands for `index` in an array it is broadcast to."""
-    return [
-        ZERO if extent == 1 else part for part, extent in zip(index[len(index) - len(shape) :], shape, strict=True)
-    ]
+    return [ZERO if extent == 1 else part for part, extent in zip(index[len(index) - len(shape) :], shape, strict=True)]

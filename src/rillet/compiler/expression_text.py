@@ -15,47 +15,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rillet.compiler.arrays import Array, Arrays
-from rillet.compiler.index import Atom, Dynamic, FloorDivision, Linear, Variable, linear, unflatten
-from rillet.compiler.scalar import COMPARISONS, Scalar, parts_of
+from rillet.compiler.index import Atom, Dynamic, FloorDivision, Index, Linear, Variable, flatten, linear, unflatten
+from rillet.compiler.scalar import CHECKS, COMPARISONS, Scalar, in_order, parts_of
 from rillet.compiler.tokens import Tokens
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
+
+_DTYPES = {dtype.name: dtype for dtype in dtypes.ALL}
+
+# What is nested deeper than this is printed in parts.
+_DEEPEST = 30
 
 # ---- printing -------------------------------------------------------------------------------------------------------
 
 
 class ExpressionPrinter:
-    """Writes expressions; `names` gives each array (by its number) its name."""
+    """Writes expressions; `names` gives each array (by its number) its name, `index_of` loads (by id) their index."""
 
-    def __init__(self, names: Mapping[int, str]) -> None:
+    def __init__(self, names: Mapping[int, str], index_of: Mapping[int, Index]) -> None:
         self.names = names
+        self.index_of = index_of
         self._shared: dict[int, str] = {}
 
     def block(self, *expressions: Scalar) -> str:
         """The expressions, with commas between them, behind the definitions of what they use several times."""
         uses: dict[int, int] = {}
-        order: list[Scalar] = []
-
-        def count(node: Scalar) -> None:
-            uses[id(node)] = uses.get(id(node), 0) + 1
-            if uses[id(node)] == 1:
-                for part in parts_of(node):
-                    count(part)
-                order.append(node)
-
-        for expression in expressions:
-            count(expression)
-        self._shared = {}
+        for node in (nodes := in_order(expressions)):
+            for part in parts_of(node):
+                uses[id(part)] = uses.get(id(part), 0) + 1
         definitions: list[str] = []
-        for node in order:
-            if uses[id(node)] > 1 and parts_of(node):
+        depth: dict[int, int] = {}
+        for node in nodes:
+            depth[id(node)] = 1 + max((depth[id(part)] for part in parts_of(node)), default=0)
+            if parts_of(node) and (uses.get(id(node), 0) > 1 or depth[id(node)] >= _DEEPEST):
                 text = self.scalar(node)
                 self._shared[id(node)] = f"t{len(definitions)}"
                 definitions.append(f"t{len(definitions)} = {text}; ")
+                depth[id(node)] = 0
         result = ", ".join(self.scalar(expression) for expression in expressions)
         self._shared = {}
         return f"{{{''.join(definitions)}{result}}}" if definitions else result
@@ -71,7 +72,8 @@ class ExpressionPrinter:
         if node.operation == "load":
             array, flat, guard = node.data
             condition = "" if guard is None else f" if {self.scalar(guard)}"
-            return f"{self.names[array.number]}[{self.form(flat)}{condition}]"
+            place = self.index_of.get(id(node)) or (flat,)
+            return f"{self.names[array.number]}[{', '.join(map(self.form, place))}{condition}]"
         suffix = "" if node.dtype is _usual_dtype(node.operation, node.arguments) else f".{node.dtype.name}"
         data = "" if node.data is None else f"; {number_text(node.data)}"
         return f"{node.operation}{suffix}({', '.join(map(self.scalar, node.arguments))}{data})"
@@ -126,6 +128,7 @@ class ExpressionReader:
         self.arrays = arrays
         self.tokens = tokens
         self.variables: dict[str, Variable] = {}
+        self.index_of: dict[int, Index] = {}
         self._shared: dict[str, Scalar] = {}
 
     def over(self, variables: Sequence[Variable]) -> ExpressionReader:
@@ -167,8 +170,8 @@ class ExpressionReader:
             tokens.expect(")")
             return self.program.scalars.index(form)
         operation, _, dtype_name = word.partition(".")
-        if operation in dtypes.BY_NAME:
-            dtype = dtypes.as_dtype(operation)
+        if operation in _DTYPES:
+            dtype = _DTYPES[operation]
             tokens.expect("(")
             value = read_number(tokens)
             tokens.expect(")")
@@ -180,7 +183,7 @@ class ExpressionReader:
         if tokens.accept(";"):
             data = read_number(tokens)
         tokens.expect(")")
-        dtype = dtypes.as_dtype(dtype_name) if dtype_name else _usual_dtype(operation, arguments)
+        dtype = _DTYPES[dtype_name] if dtype_name else _usual_dtype(operation, arguments)
         return make(operation, dtype, tuple(arguments), data)
 
     def _load(self, name: str) -> Scalar:
@@ -189,10 +192,18 @@ class ExpressionReader:
         if array is None:
             raise tokens.error(f"there is no array {name} before this line")
         tokens.expect("[")
-        form = self.form()
+        index = [self.form()]
+        while tokens.accept(","):
+            index.append(self.form())
         guard = self.scalar() if tokens.accept("if") else None
         tokens.expect("]")
-        return self.program.scalars.load(array, form, guard)
+        if len(index) not in (1, array.rank):
+            raise tokens.error(f"{len(index)} indices for {name}, which has {array.rank} axes")
+        is_flat = len(index) != array.rank
+        result = self.program.scalars.load(array, index[0] if is_flat else flatten(index, array.shape), guard)
+        if not is_flat:
+            self.index_of.setdefault(id(result), tuple(index))
+        return result
 
     def form(self) -> Linear:
         total = self._term(1)
@@ -244,38 +255,46 @@ def read_number(tokens: Tokens) -> Any:
 # ---- expressions at other places ------------------------------------------------------------------------------------
 
 
-def placed(expression: Scalar, program: Arrays, places: Mapping[Variable, Linear]) -> Scalar:
+def placed(
+    expression: Scalar, program: Arrays, places: Mapping[Variable, Linear], index_of: Mapping[int, Index]
+) -> Scalar:
     """The expression with loop variables replaced. It is made anew, so what can be simplified is, and arrays that are not
-    stored are computed in place."""
-    return _Placing(program, places).scalar(expression)
+    stored are computed in place. index_of: the index of loads, by their ids, where it is known."""
+    return _Placing(program, places, index_of).scalar(expression)
 
 
 class _Placing:
-    def __init__(self, program: Arrays, places: Mapping[Variable, Linear]) -> None:
+    def __init__(self, program: Arrays, places: Mapping[Variable, Linear], index_of: Mapping[int, Index]) -> None:
         self.program = program
         self.places = places
+        self.index_of = index_of
         self.known: dict[int, Scalar] = {}
 
-    def scalar(self, node: Scalar) -> Scalar:
-        found = self.known.get(id(node))
-        if found is None:
-            found = self.known[id(node)] = self._scalar(node)
-        return found
+    def scalar(self, expression: Scalar) -> Scalar:
+        for node in in_order([expression]):
+            self.known[id(node)] = self._placed(node)
+        return self.known[id(expression)]
 
-    def _scalar(self, node: Scalar) -> Scalar:
+    def _placed(self, node: Scalar) -> Scalar:
         program = self.program
         if node.operation == "const":
             return node
         if node.operation == "index":
             return program.scalars.index(self.form(node.data))
         if node.operation != "load":
-            return program.make(node.operation, node.dtype, *map(self.scalar, node.arguments), data=node.data)
+            arguments = [self.known[id(part)] for part in node.arguments]
+            if node.operation in CHECKS and len(arguments) > 1:  # the guard under which it matters
+                with program.guarded(arguments.pop()):
+                    return program.make(node.operation, node.dtype, *arguments, data=node.data)
+            return program.make(node.operation, node.dtype, *arguments, data=node.data)
         array, flat, guard = node.data
-        index = unflatten(self.form(flat), array.shape)
-        if guard is None:
-            return array.at(*index)  # type: ignore[no-any-return]
-        with program.guarded(self.scalar(guard)):
-            return array.at(*index)  # type: ignore[no-any-return]
+        known = self.index_of.get(id(node))
+        with contextlib.nullcontext() if guard is None else program.guarded(self.known[id(guard)]):
+            if known is not None:
+                return array.at(*map(self.form, known))  # type: ignore[no-any-return]
+            if array.stored:
+                return program.load(array, self.form(flat))
+            return array.at(*unflatten(self.form(flat), array.shape))  # type: ignore[no-any-return]
 
     def form(self, form: Linear) -> Linear:
         result = Linear(form.constant)
@@ -288,14 +307,4 @@ class _Placing:
             return self.places.get(atom, Linear(0, {atom: 1}))
         if isinstance(atom, FloorDivision):
             return self.form(atom.numerator) // atom.divisor
-        return Linear(0, {Dynamic(self.scalar(atom.scalar), atom.extent): 1})
-
-
-def formula(read: Callable[[Sequence[Variable]], Scalar], program: Arrays, variables: Sequence[Variable]) -> Callable[..., Scalar]:
-    """What a map computes: the expression that `read` gives over `variables`, at the index that is asked for."""
-    expression = read(variables)
-
-    def compute(*index: Linear) -> Scalar:
-        return placed(expression, program, dict(zip(variables, index, strict=True)))
-
-    return compute
+        return Linear(0, {Dynamic(self.known[id(atom.scalar)], atom.extent): 1})

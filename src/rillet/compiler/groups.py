@@ -15,19 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rillet.compiler.arrays import Array, Contraction, Map, Opaque, Reduction, size_of
-from rillet.compiler.index import Linear, Variable, flatten, linear, unflatten
+from rillet.compiler.index import Linear, Variable, flatten, linear, loop_variables, unflatten
 from rillet.compiler.scalar import Scalar, loads
-
-
-@functools.cache
-def loop_variables(extents: tuple[int, ...]) -> tuple[Variable, ...]:
-    """The variables of a loop nest; the same ones for the same extents, so that expressions over them are shared."""
-    return tuple(_variable(position, extent) for position, extent in enumerate(extents))
-
-
-@functools.cache
-def _variable(position: int, extent: int) -> Variable:
-    return Variable(f"i{position}", extent)
 
 
 def essential(shape: Sequence[int]) -> tuple[int, ...]:

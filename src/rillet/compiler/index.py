@@ -9,6 +9,7 @@ putting it together again (what reshapes do) cancels by itself.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,9 +44,7 @@ class FloorDivision:
         return hash((self.numerator, self.divisor))
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, FloorDivision) and self.divisor == other.divisor and self.numerator == other.numerator
-        )
+        return isinstance(other, FloorDivision) and self.divisor == other.divisor and self.numerator == other.numerator
 
 
 class Dynamic:
@@ -168,9 +167,13 @@ class Linear:
             if isinstance(atom, FloorDivision) and factor % atom.divisor == 0 and atom not in handled:
                 times = -factor // atom.divisor  # a remainder, written out: times * (x - divisor * (x // divisor))
                 part = atom.numerator
-                if times and part.terms and all(
-                    self.terms.get(inner) == times * value and inner not in handled
-                    for inner, value in part.terms.items()
+                if (
+                    times
+                    and part.terms
+                    and all(
+                        self.terms.get(inner) == times * value and inner not in handled
+                        for inner, value in part.terms.items()
+                    )
                 ):
                     handled.update(part.terms)
                     handled.add(atom)
@@ -229,6 +232,17 @@ def linear(value: Linear | Variable | int) -> Linear:
     if isinstance(value, int):
         return Linear(value)
     return Linear(0, {value: 1}) if value.extent > 1 else ZERO
+
+
+@functools.cache
+def loop_variables(extents: tuple[int, ...]) -> tuple[Variable, ...]:
+    """The variables of a loop nest; the same ones for the same extents, so that expressions over them are shared."""
+    return tuple(_variable(position, extent) for position, extent in enumerate(extents))
+
+
+@functools.cache
+def _variable(position: int, extent: int) -> Variable:
+    return Variable(f"i{position}", extent)
 
 
 def strides_of(shape: Sequence[int]) -> tuple[int, ...]:

@@ -6,7 +6,9 @@ a new one, a read takes the present one; what a variable is at the end is writte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,7 +101,8 @@ class Lowering:
         self.context = context
         self.variables: dict[VariableState, Source] = {}
         self.current: dict[VariableState, Array] = {}
-        self._results: dict[Any, Sequence[Any]] = {}
+        self._results: MutableMapping[Any, Sequence[Any]] = {}
+        self.greatest: dict[int, int] = {}  # the most that a scalar can be, by its array's number
         self.bounds: dict[int, Bounded] = {}  # by the number of the array that counts their rows
         self.outputs = [
             self.as_value(value) if holds_variable(tensor) or isinstance(value, VariableState) else value
@@ -135,15 +138,31 @@ class Lowering:
     def as_value(self, value: Any) -> Array:
         return self.read(value) if isinstance(value, VariableState) else value
 
+    # ---- regions ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def region(self) -> Iterator[dict[VariableState, Array]]:
+        """For what is lowered under a condition, or in a loop: outside nothing of it is known, and variables are what they
+        were before. Gives the variables' values inside, as they are and as they become."""
+        results, current, context, origin = self._results, self.current, self.context, self.program.origin
+        self._results, self.current = ChainMap({}, results), dict(current)
+        try:
+            yield self.current
+        finally:
+            for state, source in self.variables.items():
+                current.setdefault(state, source)
+            self._results, self.current, self.context, self.program.origin = results, current, context, origin
+
     # ---- operations ---------------------------------------------------------------------------------------------
 
     def run(self, function: Function, inputs: Sequence[Any], context: ExecutionContext) -> list[Any]:
         """The values of the function's outputs. Failed where an operation cannot be lowered."""
-        outer = self.context
+        outer, around = self.context, self.program.origin
         self.context = context
         values: dict[int, Any] = {id(tensor): value for tensor, value in zip(function.inputs, inputs, strict=True)}
         for operation in function.operations:
             arguments = [values[id(tensor)] for tensor in operation.inputs]
+            self.program.origin = operation
             try:
                 results = self.lower(operation, arguments)
             except OfUnknownSize as error:
@@ -152,7 +171,7 @@ class Lowering:
                 raise Failed(operation, str(error)) from error
             for tensor, result in zip(operation.outputs, results, strict=True):
                 values.setdefault(id(tensor), result)
-        self.context = outer
+        self.context, self.program.origin = outer, around
         return [values[id(tensor)] for tensor in function.outputs]
 
     def lower(self, operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
@@ -175,10 +194,12 @@ class Lowering:
         bounded = first_of(arrays)
         if bounded is not None:
             return self._with_bounds(operation, arrays, bounded)
-        key = self._key(operation, arrays)
+        off = self.program.off
+        key = None if "cse" in off else self._key(operation, arrays)
         known = self._results.get(key) if key is not None else None
         if known is None:
-            known = self._folded(operation, arrays) or self._by_rule(operation, arrays)
+            folded = None if "fold" in off else self._folded(operation, arrays)
+            known = folded or self._by_rule(operation, arrays)
             if key is not None:
                 self._results[key] = known
         return known

@@ -10,8 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from rillet.compiler.arrays import Array, Constant, Contraction, Map, Output, Reduction
-from rillet.compiler.groups import loop_variables
-from rillet.compiler.index import Variable, linear
+from rillet.compiler.index import Variable, linear, loop_variables
 from rillet.compiler.scalar import COSTS, Scalar, loads
 
 # A map that costs this much (in additions) is not computed again for each reader of a broadcast.
@@ -35,8 +34,13 @@ class _Formula:
     is_known: bool = False
 
 
-def name_arrays(needed: Sequence[Array], kept: Collection[int]) -> None:
-    """Sets `stored` of the maps that get a name. kept: the numbers of the arrays that must have one."""
+# Of what is computed around the region that is being named.
+_AROUND = _Formula()
+
+
+def name_arrays(needed: Sequence[Array], kept: Collection[int], off: Collection[str] = ()) -> None:
+    """Sets `stored` of the maps that get a name. kept: the numbers of the arrays that must have one. off: passes that are
+    switched off: `fuse` (then all that is computed has a name), `recompute` (then what several arrays read has one)."""
     readers: dict[int, list[Array]] = {}
     for array in needed:
         for source in {id(source): source for source in array.reads}.values():
@@ -50,7 +54,8 @@ def name_arrays(needed: Sequence[Array], kept: Collection[int]) -> None:
         users = readers.get(array.number, ())
         must = array.number in kept or any(isinstance(user, Output) and _wants_stored(user, array) for user in users)
         is_operand = any(isinstance(user, Contraction) for user in users)
-        if must or ((is_operand or not formula.is_known) and _worth_naming(array, users, formula)):
+        always = array.cost > 0 and ("fuse" in off or ("recompute" in off and len(users) > 1))
+        if must or ((is_operand or not formula.is_known) and (always or _worth_naming(array, users, formula))):
             array.stored = True
             formulas[array.number] = _Formula(is_known=formula.is_known)
 
@@ -60,7 +65,7 @@ def _formula(array: Map, formulas: dict[int, _Formula]) -> _Formula:
     known = array.cost <= COSTS["mod"]
     streams: set[int] = set()
     for source in array.reads:
-        part = formulas[source.number]
+        part = formulas.get(source.number, _AROUND)
         length += part.length
         known = known and part.is_known
         if source.stored:

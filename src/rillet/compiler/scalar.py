@@ -9,15 +9,18 @@ A leaf is a constant, a loop index or a read of an array; an inner node is named
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from rillet.compiler.index import Dynamic, Linear, Variable
+from rillet.compiler.rewrites import simplified
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
+
+# Operations whose result is a bool.
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "is_nan", "is_inf", "is_finite")
 
 # Operations that stop the program with an error: an index out of range, a divisor of 0.
 CHECKS = ("checked", "nonzero")
@@ -83,8 +86,8 @@ class Scalar:
         self.data = data
         self.variables: frozenset[Variable] = frozenset().union(*[part.variables for part in arguments])
         # What is shared counts each time: upper bounds, which are capped because they double along a chain of squares.
-        self.size = min(1 + sum(part.size for part in arguments), 1 << 20)
-        self.cost = min(COSTS.get(operation, 1) + sum(part.cost for part in arguments), 1 << 20)
+        self.size: int = min(1 + sum(part.size for part in arguments), 1 << 20)
+        self.cost: int = min(COSTS.get(operation, 1) + sum(part.cost for part in arguments), 1 << 20)
         if operation == "index":
             self.variables = data.variables()
         elif operation == "load":
@@ -107,18 +110,26 @@ class Scalar:
 
 
 class Scalars:
-    """Makes expressions, each once. What is known of constants is used on the spot."""
+    """Makes expressions, each once. off: the optional passes that are switched off."""
 
-    def __init__(self) -> None:
+    def __init__(self, off: Collection[str] = ()) -> None:
         self._known: dict[Any, Scalar] = {}
+        self._folds = "fold" not in off
+        self._simplifies = "simplify" not in off
 
     def make(self, operation: str, dtype: DType, *arguments: Scalar, data: Any = None) -> Scalar:
-        if arguments and operation in _FOLDED and arguments[0].dtype.is_floating and all(part.operation == "const" for part in arguments):
-            return self._folded(operation, dtype, arguments)
-        if len(arguments) == 2 and arguments[1].operation == "const":
-            simpler = self._with_constant(operation, dtype, *arguments)
+        """The expression, or a simpler one with the same value."""
+        if self._folds and operation in _FOLDED and all(part.operation == "const" for part in arguments):
+            if arguments[0].dtype.is_floating:
+                return self._folded(operation, dtype, arguments)
+        if self._simplifies:
+            simpler = simplified(self, operation, dtype, arguments)
             if simpler is not None:
                 return simpler
+        return self.raw(operation, dtype, arguments, data)
+
+    def raw(self, operation: str, dtype: DType, arguments: tuple[Scalar, ...], data: Any = None) -> Scalar:
+        """The expression as it stands."""
         key = (operation, dtype, arguments, data)
         found = self._known.get(key)
         if found is None:
@@ -130,25 +141,13 @@ class Scalars:
             parts = [np.asarray(part.data, part.dtype.numpy_dtype) for part in arguments]
             return self.constant(_FOLDED[operation](*parts), dtype)
 
-    def _with_constant(self, operation: str, dtype: DType, x: Scalar, y: Scalar) -> Scalar | None:
-        """The same with less work, where the second operand is a constant: x * 1, x to the power of 3."""
-        number = y.data
-        if number == 1 and operation in ("mul", "div", "pow") and x.dtype is dtype:
-            return x
-        if operation == "pow" and number in (2, 3, 4):
-            square = self.make("mul", dtype, x, x)
-            return square if number == 2 else self.make("mul", dtype, square, x if number == 3 else square)
-        if operation == "div" and dtype.is_floating and 1e-30 < abs(number) < 1e30 and math.frexp(number)[0] in (0.5, -0.5):
-            return self.make("mul", dtype, x, self.constant(1 / number, dtype))  # a power of two: exact
-        return None
-
     def constant(self, value: Any, dtype: DType) -> Scalar:
         if dtype.is_floating:
             value = float(value)
             key = ("const", dtype, value.hex())
         else:
             value = bool(value) if dtype.is_bool else int(value)
-            key = ("const", dtype, value)  # type: ignore[assignment]
+            key = ("const", dtype, value)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = Scalar("const", dtype, (), value)
@@ -158,7 +157,7 @@ class Scalars:
         """A loop index as a number (int64)."""
         if form.is_constant:
             return self.constant(form.constant, dtypes.int64)
-        return self.make("index", dtypes.int64, data=form)
+        return self.raw("index", dtypes.int64, (), form)
 
     def load(self, array: Any, flat: Linear, guard: Scalar | None) -> Scalar:
         """Element number `flat` of a stored array; 0 where the guard does not hold (memory is not touched there)."""
@@ -190,6 +189,22 @@ def parts_of(node: Scalar) -> list[Scalar]:
     if node.operation == "index":
         return _dynamic_parts(node.data)
     return list(node.arguments)
+
+
+def in_order(expressions: Sequence[Scalar]) -> list[Scalar]:
+    """All that the expressions are made of, and they, each once and behind its parts."""
+    seen: set[int] = set()
+    result: list[Scalar] = []
+    pending: list[tuple[Scalar, bool]] = [(expression, False) for expression in reversed(expressions)]
+    while pending:
+        node, is_done = pending.pop()
+        if is_done:
+            result.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            pending.append((node, True))
+            pending.extend((part, False) for part in reversed(parts_of(node)))
+    return result
 
 
 def new_work(scalar: Scalar, seen: set[int]) -> int:

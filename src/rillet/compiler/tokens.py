@@ -43,6 +43,11 @@ class Tokens:
         """The next word; empty at the end."""
         return self._words[self._next][0]
 
+    @property
+    def after(self) -> str:
+        """The word behind the next one."""
+        return self._words[min(self._next + 1, len(self._words) - 1)][0]
+
     def take(self) -> str:
         """The next word, which is then done with."""
         word = self.next

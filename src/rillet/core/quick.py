@@ -115,6 +115,8 @@ class _QuickForm:
         """Enters into `types` what an input tells. False where it contradicts the signature or what is known."""
         number = part
         if argument.number_attr is not None:
+            if type(part) is not tuple:
+                return False
             count, number = part
             if types.setdefault(argument.number_attr, count) != count:
                 return False
@@ -127,16 +129,15 @@ class _QuickForm:
     def concrete(self, inputs: Sequence[Any]) -> list[Any] | None:
         """The inputs with what is no concrete tensor as one, and with lists as lists of concrete tensors of one dtype. None
         where that is decided the long way."""
-        result = []
-        for argument, value in zip(self.inputs, inputs, strict=True):
-            part = value
-            if argument.number_attr is not None:
-                part = _list_of_tensors(value)
-            elif type(value) is not EagerTensor:
-                part = _tensor_of(value, self._wanted(argument, inputs))
-            if part is None:
-                return None
-            result.append(part)
+        result = list(inputs)
+        for place, value in enumerate(inputs):
+            if type(value) is not EagerTensor:
+                argument = self.inputs[place]
+                is_list = argument.number_attr is not None
+                part = _list_of_tensors(value) if is_list else _tensor_of(value, self._wanted(argument, inputs))
+                if part is None:
+                    return None
+                result[place] = part
         return result
 
     def _wanted(self, argument: opdef.Argument, inputs: Sequence[Any]) -> DType | None:
@@ -167,6 +168,8 @@ def _tensor_of(value: Any, wanted: DType | None) -> EagerTensor | None:
     if kind is np.ndarray:
         found = dtypes.FROM_NUMPY.get(value.dtype)
         return None if found is None or value.dtype.kind == "O" else EagerTensor(value, found)
+    if type(getattr(value, "_source", None)) is EagerTensor:  # a variable
+        return value.value() if wanted is None or wanted is value.dtype else None  # type: ignore[no-any-return]
     if wanted is None:
         return None
     if wanted.is_integer:
@@ -213,11 +216,12 @@ def run_quickly(
         return UNFIT
     options = case.options
     if attrs:
-        for name, value in attrs.items():
-            if case.types.get(name, value) is not value and case.types[name] != value:
-                return UNFIT  # contradicts the inputs
+        types = case.types
+        if not types.keys().isdisjoint(attrs) and any(types.get(name, value) != value for name, value in attrs.items()):
+            return UNFIT  # contradicts the inputs
         if options:
-            options = {name: attrs.get(name, default) for name, default in options.items()}
+            same = attrs.keys() == options.keys()
+            options = attrs if same else {name: attrs.get(name, default) for name, default in options.items()}
     try:
         result = None
         if definition.elementwise and getattr(arrays[0], "size", 0) >= LARGE:

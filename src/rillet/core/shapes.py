@@ -286,9 +286,11 @@ class TensorShape:
 
     def is_compatible_with(self, other: Any) -> bool:
         """Whether a tensor may have both shapes."""
-        theirs = as_shape(other)._dims
-        if self._dims is None or theirs is None:
+        theirs = other if type(other) is tuple else as_shape(other)._dims
+        if self._dims is None or theirs is None or self._dims == theirs:
             return True
+        theirs = as_shape(theirs)._dims
+        assert theirs is not None
         return len(self._dims) == len(theirs) and all(map(_may_be_equal, self._dims, theirs))
 
     def assert_is_compatible_with(self, other: Any) -> None:

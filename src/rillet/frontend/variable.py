@@ -17,11 +17,11 @@ from rillet.core.execution import VariableState
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
-from rillet.core.opdef import REGISTRY, OpDef
+from rillet.core.opdef import REGISTRY
 from rillet.core.quick import at_caller
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor, TensorReference, set_handle_data
-from rillet.errors import OpError, location_of, user_site
+from rillet.errors import location_of, user_site
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.scopes import eager_name_scope, eager_outside_functions, init_scope, use_eager_name_scope
 from rillet.frontend.variable_creation import (
@@ -425,20 +425,8 @@ class ResourceVariable(Variable):
                 f"Cannot assign value to variable '{self.name}': Shape mismatch.The variable shape {self._shape}, and the "
                 f"assigned value shape {tensor.shape} are incompatible."
             )
-        operation = self._run(REGISTRY[self._UPDATES[kind]], tensor, name)
+        operation = apply_op(REGISTRY[self._UPDATES[kind]], (self._source, tensor), name=name)
         return self._after(operation) if read_value else operation
-
-    def _run(self, definition: OpDef, tensor: Any, name: str | None) -> Any:
-        """The update, made now by its kernel where nobody watches, else by way of dispatch (which also says what went
-        wrong in the kernel)."""
-        current, kernel = context.state(), definition.reference
-        if current.quick and isinstance(self._source, EagerTensor) and isinstance(tensor, EagerTensor) and kernel:
-            try:
-                current.run_quietly(kernel, self._source._array, tensor._array)
-                return None
-            except (OpError, ValueError, TypeError):  # it fails again in dispatch, where the reason is found
-                return apply_op(definition, (self._source, tensor), name=name)
-        return apply_op(definition, (self._source, tensor), name=name)
 
     def _sparse_update(
         self, suffix: str, indices: Any, updates: Any, name: str | None, use_locking: bool = False

@@ -19,7 +19,7 @@ from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import REGISTRY, OpDef, define
 from rillet.core.shapes import TensorShape
-from rillet.core.tensor import Tensor
+from rillet.core.tensor import EagerTensor, Tensor
 from rillet.errors import ShapeError, format_shape
 from rillet.ops.broadcasting import broadcast_derivatives, broadcast_gradient, unbroadcast
 from rillet.ops.cast import cast
@@ -173,6 +173,8 @@ def angle(input: Any, name: str | None = None) -> Any:
 def _is_plain(op: Operation, dz: Any) -> bool:
     """Whether both inputs and the gradient are known to have one shape: nothing was broadcast."""
     x, y = op.inputs
+    if type(x) is EagerTensor and type(y) is EagerTensor and type(dz) is EagerTensor:
+        return bool(x._array.shape == y._array.shape == dz._array.shape)
     return x.shape.is_fully_defined() and x.shape.dimensions == y.shape.dimensions == dz.shape.dimensions
 
 

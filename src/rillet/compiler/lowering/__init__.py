@@ -1,10 +1,12 @@
 """The ops in arrays, by topic. Importing this package registers all rules."""
 
 from rillet.compiler.lowering import (
+    arranging,
     blocks,
     contractions,
     control,
     convolution,
+    diagonals,
     distinct,
     elementwise,
     gathering,
@@ -15,18 +17,22 @@ from rillet.compiler.lowering import (
     pooling,
     reductions,
     row_updates,
+    running,
     scattering,
     segments,
     shapes,
     slicing,
+    sorting,
     variables,
 )
 
 __all__ = [
+    "arranging",
     "blocks",
     "contractions",
     "control",
     "convolution",
+    "diagonals",
     "distinct",
     "elementwise",
     "gathering",
@@ -37,9 +43,11 @@ __all__ = [
     "pooling",
     "reductions",
     "row_updates",
+    "running",
     "scattering",
     "segments",
     "shapes",
     "slicing",
+    "sorting",
     "variables",
 ]

@@ -8,21 +8,20 @@ remainder of the place divided by the stride. Depthwise convolutions have no sum
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rillet.compiler.arrays import Array, Arrays, Contraction, Map
-from rillet.compiler.index import ZERO, Index, Linear
+from rillet.compiler.arrays import Array, Arrays, Contraction
+from rillet.compiler.index import Index, Linear
 from rillet.compiler.lowering.windows import (
     Place,
     channels_first,
     combined,
     from_channels_last,
-    sum_of_coverings,
     reads_of_windows,
+    sum_of_coverings,
     taps,
     to_channels_last,
     windows_of,
@@ -31,7 +30,7 @@ from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core.graph import Operation
 from rillet.ops.sliding_windows import SlidingWindows
-from rillet.ops.window_geometry import shape_to_channels_last, window_output_size
+from rillet.ops.window_geometry import shape_to_channels_last
 
 # Depthwise convolutions with more products an element are left to the reference kernel.
 _MOST_TAPS = 128
@@ -158,15 +157,14 @@ def _turned(program: Arrays, filters: Array, groups: int) -> Array:
 
 
 class _Phase(NamedTuple):
-    """Along one dimension, the places whose padded number is `remainder` modulo the stride.
+    """Along one dimension, the places that are equal modulo the stride.
 
-    first, count: the first such place, and how many there are. tap, step, taps: which taps of the backward window their
+    first, places: the first of them, and how many there are. tap, step, taps: which taps of the backward window their
     windows have. start, pace: the window of the first of these taps at the first place, and how far the next tap's is.
     """
 
-    remainder: int
     first: int
-    count: int
+    places: int
     tap: int
     step: int
     taps: int
@@ -175,22 +173,24 @@ class _Phase(NamedTuple):
 
 
 def _phases(windows: SlidingWindows) -> list[list[_Phase]]:
-    return [[_phase_of(windows, axis, number) for number in range(stride)] for axis, stride in enumerate(windows.strides)]
+    return [
+        [_phase_of(windows, axis, number) for number in range(stride)] for axis, stride in enumerate(windows.strides)
+    ]
 
 
-def _phase_of(windows: SlidingWindows, axis: int, remainder: int) -> _Phase:
+def _phase_of(windows: SlidingWindows, axis: int, number: int) -> _Phase:
     size, taps_, stride, dilation = (
         windows.input_sizes[axis], windows.window[axis], windows.strides[axis], windows.dilations[axis],
     )  # fmt: skip
     before = windows.padding[axis][0]
-    first = (remainder - before) % stride
-    count = max(0, -(-(size - first) // stride))
+    first = (number - before) % stride
+    places = max(0, -(-(size - first) // stride))
     found = [tap for tap in range(taps_) if (first + before - tap * dilation) % stride == 0]
-    if not found or not count:
-        return _Phase(remainder, first, count, 0, 1, 0, 0, 0)
+    if not found or not places:
+        return _Phase(first, places, 0, 1, 0, 0, 0)
     step = stride // math.gcd(stride, dilation)
     start = (first + before - found[-1] * dilation) // stride
-    return _Phase(remainder, first, count, taps_ - 1 - found[-1], step, len(found), start, step * dilation // stride)
+    return _Phase(first, places, taps_ - 1 - found[-1], step, len(found), start, step * dilation // stride)
 
 
 def _phase(
@@ -207,7 +207,7 @@ def _phase(
     chosen = [options[number] for options, number in zip(phases, choice or [0] * len(phases), strict=True)]
     padding = []
     for phase, size in zip(chosen, windows.output_sizes, strict=True):
-        last = phase.start + (phase.taps - 1) * phase.pace + phase.count - 1
+        last = phase.start + (phase.taps - 1) * phase.pace + phase.places - 1
         padding.append((-phase.start, last - (size - 1)))
     padded = pad_image(program, gradient, padding, first)
     filters = turned
@@ -217,7 +217,7 @@ def _phase(
             turned, [*[phase.tap for phase in chosen], 0, 0], shape, [*[phase.step for phase in chosen], 1, 1]
         )
     steps = [(1, phase.pace) for phase in chosen]
-    return convolve(program, padded, filters, [phase.count for phase in chosen], steps, groups, first)
+    return convolve(program, padded, filters, [phase.places for phase in chosen], steps, groups, first)
 
 
 def _interleaved(
@@ -228,7 +228,7 @@ def _interleaved(
     parts: dict[tuple[int, ...], Array] = {}
     for choice in itertools.product(*map(range, windows.strides)):
         chosen = [options[number] for options, number in zip(phases, choice, strict=True)]
-        if all(phase.taps and phase.count for phase in chosen):
+        if all(phase.taps and phase.places for phase in chosen):
             part = _phase(program, gradient, turned, windows, phases, groups, first, choice)
             parts[choice] = to_channels_last(program, part, first)
     shape = (gradient.shape[0], *windows.input_sizes, turned.shape[-1])

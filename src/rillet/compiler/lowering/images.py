@@ -53,7 +53,13 @@ def _along(program: Arrays, x: Array, axis: int, places: Table) -> Array:
 
 
 def _added_back(
-    program: Arrays, y: Array, axis: int, size: int, targets: Table, sources: Table, weights: npt.NDArray[np.floating] | None
+    program: Arrays,
+    y: Array,
+    axis: int,
+    size: int,
+    targets: Table,
+    sources: Table,
+    weights: npt.NDArray[np.floating] | None,
 ) -> Array:
     """Zeros, `size` of them along the axis, to which slice sources[i] of y (times weights[i]) is added at targets[i]."""
     order = np.argsort(targets, kind="stable")
@@ -139,7 +145,9 @@ def resize_bilinear(call: Call, images: Array, size: Array) -> Array:
         at = interpolation(images.shape[axis], wanted[axis - 1], *flags)
         below, above = (_along(program, result, axis, places) for places in (at.lower, at.upper))
         fraction = program.reshape(program.constant(at.fraction, dtypes.float32), (wanted[axis - 1], *[1] * (3 - axis)))
-        step = program.elementwise("mul", dtypes.float32, program.elementwise("sub", dtypes.float32, above, below), fraction)
+        step = program.elementwise(
+            "mul", dtypes.float32, program.elementwise("sub", dtypes.float32, above, below), fraction
+        )
         result = program.elementwise("add", dtypes.float32, below, step)
     return result
 

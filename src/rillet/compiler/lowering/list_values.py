@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rillet.compiler.arrays import Array, Arrays
+from rillet.compiler.arrays import Array, Arrays, Map
 from rillet.compiler.index import Linear
 from rillet.compiler.lowering.places import known, position
 from rillet.compiler.lowering.scattering import write_part
@@ -47,10 +47,29 @@ def as_array(program: Arrays, number: Length) -> Array:
     return program.constant(number, dtypes.int32) if isinstance(number, int) else number
 
 
+class Counted(Map):
+    """base + amount"""
+
+    __slots__ = ("amount", "base")
+
+    def __init__(self, base: Array, amount: int) -> None:
+        program, dtype = base.program, base.dtype
+
+        def compute() -> Scalar:
+            return program.make("add", dtype, base.at(), program.number(amount, dtype))
+
+        super().__init__(program, (), dtype, compute, (base,))
+        self.base = base
+        self.amount = amount
+
+
 def plus(program: Arrays, number: Length, more: int) -> Length:
-    if isinstance(number, int):
-        return number + more
-    return program.elementwise("add", number.dtype, number, program.constant(more, number.dtype))
+    """number + more, so that it shows how much more."""
+    if isinstance(number, int) or not more:
+        return number + more if isinstance(number, int) else number
+    if not isinstance(number, Counted):
+        return Counted(number, more)
+    return plus(program, number.base, number.amount + more)
 
 
 def row(buffer: Array, index: Place, limit: int | None = None) -> Array:
@@ -290,16 +309,29 @@ class KnownList(ListValue):
 
 
 class StoredList(ListValue):
-    """buffer: its rows are the entries. length: how many of them count."""
+    """buffer: its rows are the entries. length: how many of them count. grows: whether entries can be set behind the end."""
 
-    __slots__ = ("buffer",)
+    __slots__ = ("buffer", "grows")
 
-    def __init__(self, dtype: DType, element_shape: TensorShape, buffer: Array, length: Length) -> None:
+    def __init__(
+        self, dtype: DType, element_shape: TensorShape, buffer: Array, length: Length, grows: bool = False
+    ) -> None:
         super().__init__(buffer.program, dtype, element_shape, length)
         self.buffer = buffer
+        self.grows = grows
 
     def with_buffer(self, buffer: Array, length: Length) -> StoredList:
-        return StoredList(self.dtype, self.element_shape, buffer, length)
+        return StoredList(self.dtype, self.element_shape, buffer, length, self.grows)
+
+    def grown_with(self, index: Place, value: Any) -> StoredList:
+        """With an entry that may be behind the end."""
+        self.check_entry(value)
+        require(self.grows, "a list that may grow at a place that only the run knows")
+        require(isinstance(value, Array) and value.shape == self.buffer.shape[1:], "an entry of another shape")
+        behind = plus(self.program, index, 1)
+        before = as_array(self.program, self.length)
+        length = self.program.elementwise("max", before.dtype, before, as_array(self.program, behind))
+        return self.with_buffer(with_row(self.buffer, index, value), length)
 
     @property
     def row_shape(self) -> TensorShape:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rillet.compiler.arrays import Array
 from rillet.compiler.lowering.gathering import gather
-from rillet.compiler.lowering.list_values import EqualList, KnownList, ListValue, StoredList, as_array, as_place
+from rillet.compiler.lowering.list_values import KnownList, ListValue, StoredList, as_array, as_place
 from rillet.compiler.lowering.places import known
 from rillet.compiler.lowering.scattering import scatter
 from rillet.compiler.rules import Call, lowering, lowering_of_lists
@@ -96,13 +96,14 @@ def set_item(call: Call, values: ListValue, index: Array, item: Any) -> ListValu
 
 
 def _set_and_grow(call: Call, values: ListValue, place: int | Array, item: Any) -> ListValue:
-    if isinstance(place, int):
-        call.require(place >= 0)
-        if isinstance(values.length, int) and place >= values.length:
-            values = values.resized(place + 1)
-        return values.with_entry(place, item)
-    call.require(False, "a list that may grow at a place that only the run knows")
-    raise AssertionError
+    if isinstance(values, StoredList) and values.grows:
+        return values.grown_with(place, item)
+    if isinstance(place, Array):
+        return values.with_entry(place, item)  # one behind the end stops the program
+    call.require(place >= 0)
+    if isinstance(values.length, int) and place >= values.length:
+        values = values.resized(place + 1)
+    return values.with_entry(place, item)
 
 
 @lowering("TensorListGetItem", passes=True)
@@ -241,6 +242,3 @@ def identity(call: Call, values: ListValue) -> ListValue:
 @lowering_of_lists("IdentityN")
 def identities(call: Call, *values: Any) -> list[Any]:
     return list(values)
-
-
-__all__ = ["EqualList"]

@@ -96,9 +96,7 @@ def batch_normalization(call: Call, x: Array, scale: Array, offset: Array, mean:
     return results
 
 
-def _moved(
-    call: Call, at: _Channels, moments: tuple[Array, Array], old: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _moved(call: Call, at: _Channels, moments: tuple[Array, Array], old: tuple[Array, Array]) -> tuple[Array, Array]:
     """The running moments: the old ones, moved towards those of the batch."""
     mean, variance = moments
     if at.count > 1:

@@ -23,14 +23,17 @@ def known(scalar: Scalar) -> Any:
         if isinstance(array, Constant) and flat.is_constant and guard is None:
             return array.value.reshape(-1)[flat.constant].item()
         return None
-    parts = [known(part) for part in scalar.arguments]
-    if not parts or any(part is None for part in parts) or not scalar.dtype.is_integer:
+    if not scalar.dtype.is_integer or scalar.operation not in ("cast", "add", "sub", "mul"):
         return None
+    parts: list[Any] = []
+    for part in scalar.arguments:
+        parts.append(known(part))
+        if parts[-1] is None:
+            return None
     if scalar.operation == "cast":
         return int(np.asarray(parts[0]).astype(scalar.dtype.numpy_dtype))
-    if scalar.operation in ("add", "sub", "mul"):
-        return {"add": sum, "sub": lambda xy: xy[0] - xy[1], "mul": np.prod}[scalar.operation](parts)  # type: ignore[operator]
-    return None
+    left, right = parts
+    return left + right if scalar.operation == "add" else left - right if scalar.operation == "sub" else left * right
 
 
 def entries(call: Call, vector: Array) -> list[Scalar]:

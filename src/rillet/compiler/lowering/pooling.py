@@ -48,10 +48,10 @@ Candidate = Callable[[Linear, Place, Tap, Linear], Scalar]
 def _windows(call: Call, shape: Sequence[int], attributes: Sequence[Array] = ()) -> SlidingWindows:
     """The windows of a pooling; `attributes` are its size and strides where those are inputs."""
     if attributes:
-        size, strides = (call.integers(values) for values in attributes)
-        spatial = size[2:] if channels_first(call) else size[1:-1]
+        whole, strides = (call.integers(values) for values in attributes)
+        spatial = whole[2:] if channels_first(call) else whole[1:-1]
         windows = windows_of(call, shape, spatial, strides)
-        call.require(math.prod(size) == math.prod(spatial), "windows over the batch or the channels")
+        call.require(math.prod(whole) == math.prod(spatial), "windows over the batch or the channels")
     else:
         windows = windows_of(call, shape)
     call.require(math.prod(windows.window) <= _MOST_TAPS, "large windows")

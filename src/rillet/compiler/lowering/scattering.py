@@ -44,7 +44,8 @@ class Rows:
     """Rows (or deeper slices) of an array, named by indices: `target` [*outer, *inner], an update for each index.
 
     indices: [*several], or [*several, depth] where several coordinates name a slice. skips: negative indices are left out,
-    otherwise they are errors, like those that are too large. rising: one that is less than the one before is an error.
+    otherwise they are errors, like those that are too large. rising: by how much each is above the one before at least,
+    which is an error otherwise.
     count: how many of the indices count (a scalar array); None for all.
     """
 
@@ -54,7 +55,7 @@ class Rows:
         indices: Array,
         deep: bool = False,
         skips: bool = False,
-        rising: bool = False,
+        rising: int | None = None,
         count: Array | None = None,
     ) -> None:
         self.program = target.program
@@ -102,7 +103,7 @@ class Rows:
         if not isinstance(self.indices, Constant):
             return False
         numbers = np.asarray(self.indices.value).reshape(-1, self.depth)
-        if self.rising and (np.diff(numbers[:, 0]) < 0).any():
+        if self.rising is not None and (np.diff(numbers[:, 0]) < self.rising).any():
             return False
         return bool(((self.skips | (numbers >= 0)) & (numbers < np.array(self.limits))).all())
 
@@ -130,8 +131,9 @@ class Rows:
             found = self._coordinates(w)
             now = found[0] if found else before
             most = [b.intrinsic(greatest, "i64", *pair) for pair in zip(most, found, strict=True)]
-            if self.rising:
-                falls = b.binary("or", falls, b.convert("zext", b.compare("slt", now, before), "i64"))
+            if self.rising is not None:
+                too_low = b.compare("slt", now, b.add(before, b.i64(self.rising)))
+                falls = b.binary("or", falls, b.convert("zext", too_low, "i64"))
             loop.carry(*most, now, falls)
         bad = b.compare("ne", loop.results[-1], b.i64(0))
         for worst, limit in zip(loop.results, self.limits, strict=False):

@@ -30,8 +30,10 @@ def _precise(kind: str, dtype: DType) -> DType:
     return dtypes.float32 if kind in ("add", "mul") and dtype.is_floating and dtype.size == 2 else dtype
 
 
-def grouped(call: Call, data: Array, ids: Array, count: int, kind: str, skips: bool = True, rising: bool = False) -> Array:
-    """data [*ids.shape, *inner] combined by groups: [count, *inner]."""
+def grouped(
+    call: Call, data: Array, ids: Array, count: int, kind: str, skips: bool = True, rising: int | None = None
+) -> Array:
+    """data [*ids.shape, *inner] combined by groups: [count, *inner]. skips, rising: see Rows."""
     program, dtype = call.program, _precise(kind, data.dtype)
     call.require(data.shape[: ids.rank] == ids.shape)
     target = filled(program, _start(kind, dtype), (count, *data.shape[ids.rank :]), dtype)
@@ -42,10 +44,10 @@ def grouped(call: Call, data: Array, ids: Array, count: int, kind: str, skips: b
     return program.cast(result, data.dtype)
 
 
-def _counted(call: Call, ids: Array, count: int, rank: int, dtype: DType, rising: bool = True) -> Array:
+def _counted(call: Call, ids: Array, count: int, rank: int, dtype: DType) -> Array:
     """How many rows each group has, at least 1: [count, 1, ..]."""
     ones = filled(call.program, 1, ids.shape, dtypes.int32)
-    numbers = grouped(call, ones, ids, count, "add", False, rising)
+    numbers = grouped(call, ones, ids, count, "add", False)
     least = call.program.elementwise("max", dtypes.int32, numbers, call.program.constant(1, dtypes.int32))
     return call.program.reshape(call.program.cast(least, dtype), (count, *[1] * (rank - 1)))
 
@@ -115,7 +117,7 @@ def _define_picked(kind: str) -> None:
     def picked(call: Call, data: Array, indices: Array, ids: Array, number: Array | None = None) -> Array:
         count = _groups_of(call, ids) if number is None else whole_number(call, number)
         call.require(indices.rank == 1 and indices.shape == ids.shape and count > 0 and data.size > 0)
-        total = grouped(call, gather(call, data, indices, 0), ids, count, "add", False, True)
+        total = grouped(call, gather(call, data, indices, 0), ids, count, "add", False, 0)
         weights = _weights(call, kind, ids, count, data.rank, data.dtype)
         return total if weights is None else _shared(call, total, weights)
 

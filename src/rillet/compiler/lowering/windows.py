@@ -109,9 +109,7 @@ def reads_of_windows(program: Arrays, image: Array, windows: SlidingWindows, fil
 
     def read(batch: Linear, window: Sequence[Linear], tap: Sequence[int | Linear], channel: Linear) -> Scalar:
         place = element(windows, window, tap)
-        return program.choose(
-            inside(program, windows, place), lambda: image.at(batch, *place, channel), lambda: filler
-        )
+        return program.choose(inside(program, windows, place), lambda: image.at(batch, *place, channel), lambda: filler)
 
     return read
 

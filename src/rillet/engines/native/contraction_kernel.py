@@ -225,10 +225,10 @@ class ContractionKernel:
     def _pack_strips_along(self, b: Builder, source: Source, strip: Strip, valid: Value) -> None:
         """Strips as wide as a vector, or as equal as they can be: what is written must not reach into the next."""
         width = next(size for size in range(min(self.most, strip.width), 0, -1) if strip.width % size == 0)
-        lanes = self.most if strip.loops[-1].strides[0] == 1 else 1
+        contiguous = strip.loops[-1].strides[0] == 1
         with b.loop(b.i64(0), valid, width) as loop:
             here = replace(strip, destination=b.offset(strip.destination, loop.index, self.element), width=width)
-            pack_along(b, _moved(b, source, loop.index), lanes, here, b.sub(valid, loop.index))
+            pack_along(b, _moved(b, source, loop.index), here, b.sub(valid, loop.index), contiguous)
 
     def _pack_across(self, b: Builder, side: int, operand: Operand, piece: _Piece, strip: Strip) -> None:
         source = self._source(b, side, operand, piece)
@@ -323,7 +323,10 @@ def _block(b: Builder, number: Value, size: int, extent: int) -> tuple[Value, Va
 
 def _find(b: Builder, cut: Cut, number: Value) -> tuple[_Piece, Value | None]:
     """Piece `number`, and, if there are two sizes, whether it is a large one. Its size is not to be used then."""
-    outer, place = _split(b, number, [extent_of(cut.outer), cut.pieces])
+    known = number.text.isdigit()
+    # LLVM would spend long on finding out how all that is computed here changes from one turn of a loop to the next.
+    place = number if known else b.value("i64", f'call i64 asm "", "=r,0"({number})')
+    outer, place = _split(b, place, [extent_of(cut.outer), cut.pieces])
     start = dot(b, [place], [cut.small if cut.large < cut.pieces else cut.size])
     if 0 < cut.large < cut.pieces:
         extra = _minimum(b, place, b.i64(cut.large))

@@ -221,14 +221,14 @@ def _tile_cycles(rows: int, vectors: int, depth: int, turned: bool) -> float:
 def _direct_cost(target: Target, m: Cut, depth: int, across: int, along: int, bytes_: int) -> tuple[float, int]:
     """(the share of time that is lost, rows at a time) if a is read where it lies; across, along: bytes."""
     row = min(depth * bytes_, max(across, _LINE)) if m.run.extent > 1 else depth * bytes_  # rows may overlap
-    rows = max(1, target.level2 // 2 // row)
+    rows = max(1, target.level2 // row)
     if along <= across or m.run.extent == 1:
         # Rows lie apart: a block of them is to stay in the second cache.
         way = target.level2 // _WAYS
         held = min(rows, _WAYS * way // max(math.gcd(across, way), row) // 2)
         if m.extent <= held:
             return 0.0, rows
-        return (0.1 if held < 96 else 0.01), max(1, held)
+        return (0.01, rows) if held >= 96 else (0.1, max(1, held))
     # Each k lies apart: a tile takes a line for each.
     if depth > _held(target.level2, along):
         return 0.15, rows
@@ -251,29 +251,33 @@ def _pack_cost(operand: Operand, across: int, along: int, width: int) -> float:
 
 
 def _divided(plan: Plan, workers: int) -> Plan:
-    """The plan with blocks cut further, so that there are tasks for all workers."""
-    problem, m, n = plan.problem, plan.m, plan.n
-    m_block, n_block = plan.m_block, plan.n_block
-    batches = extent_of(problem.batch)
-    work = 2 * batches * m.extent * n.extent * extent_of(problem.k)
-    wanted = min(4 * workers, work // _TASK_FLOPS) if workers > 1 else 1
+    """The plan with blocks cut further, so that there are tasks for all workers, and a few more to even them out."""
+    m, n = plan.m, plan.n
+    batches = extent_of(plan.problem.batch)
+    work = 2 * batches * m.extent * n.extent * extent_of(plan.problem.k)
+    most = min(4 * workers, work // _TASK_FLOPS)
+    if workers == 1 or most <= plan.tasks:
+        return plan
+    # Cycles lost for a k and a row of a (column of b), which the columns (rows) of a task must make up for.
+    lost_a = 40 if plan.packs_a else 300 if m.extent <= 2 and not plan.along else 3
+    lost_b = 15 if plan.packs_b else 1
 
-    def tasks() -> int:
-        return batches * -(-m.units // m_block) * -(-n.units // n_block)
+    def divided(rows: int, columns: int) -> tuple[float, int, int]:
+        """(how long it takes, units of m, units of n) if m and n are cut into so many blocks."""
+        m_block, n_block = even(m.units, m.units // rows), even(n.units, n.units // columns)
+        if m.pieces < m_block < m.units:
+            m_block -= m_block % m.pieces
+        tasks = batches * -(-m.units // m_block) * -(-n.units // n_block)
+        lost = lost_a / (n_block * n.size) + lost_b / (m_block * m.size)
+        return (1 + lost) * max(1 / tasks, 1 / workers + 0.3 / tasks), m_block, n_block
 
-    # What a task packs or reads must serve enough of the other side: plenty of it, or less if tasks are too few.
-    columns = 256 if plan.packs_a else 64 if plan.packs_b else 1024 if m.extent <= 2 else 1
-    rows = 256 if plan.packs_b else 1
-    for share in (1, 2):
-        if tasks() < wanted // share:
-            least = -(-columns // (share * n.size))
-            n_block = even(n.units, max(least, n_block * tasks() * share // wanted))
-        if tasks() < wanted // share:
-            least = -(-rows // (share * share * m.size))
-            m_block = even(m.units, max(least, m_block * tasks() * share // wanted))
-            if m.pieces < m_block < m.units:
-                m_block -= m_block % m.pieces
-    return replace(plan, m_block=m_block, n_block=n_block)
+    best = divided(-(-m.units // plan.m_block), -(-n.units // plan.n_block))
+    for rows in range(-(-m.units // plan.m_block), min(m.units, most) + 1):
+        for times in range(1, 5):
+            columns = min(n.units, -(-times * workers // (batches * rows)))
+            if rows * columns * batches <= max(most, workers):
+                best = min(best, divided(rows, columns))
+    return replace(plan, m_block=best[1], n_block=best[2])
 
 
 _TASK_FLOPS = 1 << 20  # worth sending to a worker

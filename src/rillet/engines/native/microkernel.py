@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rillet.engines.native.contraction_operands import Axis
-from rillet.engines.native.llvm import Builder, Value, lanes_of, size_of, vector
+from rillet.engines.native.llvm import Builder, Value, element_of, lanes_of, size_of, vector
 from rillet.engines.native.storage import widen
 from rillet.engines.native.target import Target
 
@@ -248,31 +248,50 @@ def filled(b: Builder, x: Value, lanes: int) -> Value:
 
 def transpose(b: Builder, rows: Sequence[Value], lanes: int) -> list[Value]:
     """`lanes` vectors of len(rows) lanes each, from vectors of `lanes` lanes each."""
-    if lanes == 1 or len(rows) == 1:
-        if len(rows) == 1:
-            return [b.extract(rows[0], lane) for lane in range(lanes)]
+    if len(rows) == 1:
+        return [b.extract(rows[0], lane) for lane in range(lanes)]
+    if lanes == 1:
         return [b.gather_lanes(rows)]
-    size = 1
-    while size < max(lanes, len(rows)):
-        size *= 2
-    element = rows[0].type.split(" x ")[1].rstrip(">")
-    nothing = Value("poison", vector(element, size))
-    square = [row if lanes == size else b.shuffle(row, row, _cut(lanes, size)) for row in rows]
-    square += [nothing] * (size - len(rows))
-    distance = 1
-    while distance < size:
-        for i in range(size):
-            if i & distance:
-                continue
-            x, y = square[i], square[i + distance]
-            low = [lane if not lane & distance else size + lane - distance for lane in range(size)]
-            high = [lane + distance if not lane & distance else size + lane for lane in range(size)]
-            square[i], square[i + distance] = b.shuffle(x, y, low), b.shuffle(x, y, high)
-        distance *= 2
-    if len(rows) == size:
-        return square[:lanes]
-    return [b.shuffle(column, column, range(len(rows))) for column in square[:lanes]]
+    piece = 16 // size_of(element_of(rows[0].type))
+    columns: list[Value] = []
+    for start in range(0, lanes, piece):
+        order = [min(lane, lanes - 1) for lane in range(start, start + piece)]
+        columns += transpose_strip(b, [b.shuffle(row, row, order) for row in rows], piece)
+    return columns[:lanes]
 
 
-def _cut(lanes: int, size: int) -> list[int]:
-    return [min(lane, lanes - 1) for lane in range(size)]
+def transpose_strip(b: Builder, rows: Sequence[Value], lanes: int) -> list[Value]:
+    """`lanes` vectors of len(rows) lanes, from rows of 2 or 4 lanes that are 16 bytes long.
+
+    Every fourth (second) row goes into one long vector, since processors shuffle best inside of 16 bytes.
+    """
+    pieces = -(-len(rows) // lanes)
+    nothing = Value("poison", rows[0].type)
+    long = [_joined(b, [*rows[place::lanes], *[nothing] * pieces][:pieces]) for place in range(lanes)]
+    starts = range(0, lanes * pieces, lanes)
+    total = lanes_of(long[0].type)
+
+    def shuffled(x: Value, y: Value, order: Sequence[int]) -> Value:
+        """Inside of each 16 bytes: lanes of x, and of y numbered from `lanes` on."""
+        return b.shuffle(x, y, [start + (lane if lane < lanes else lane - lanes + total) for start in starts for lane in order])
+
+    if lanes == 2:
+        columns = [shuffled(long[0], long[1], order) for order in ((0, 2), (1, 3))]
+    else:
+        low, high = (0, 4, 1, 5), (2, 6, 3, 7)
+        halves = [[shuffled(long[i], long[i + 1], order) for i in (0, 2)] for order in (low, high)]
+        columns = [shuffled(*half, order) for half in halves for order in ((0, 1, 4, 5), (2, 3, 6, 7))]
+    return columns if len(rows) == total else [_first(b, column, len(rows)) for column in columns]
+
+
+def _joined(b: Builder, parts: Sequence[Value]) -> Value:
+    """The lanes of all parts, whose number is doubled with nothing until it is a power of two."""
+    while len(parts) > 1:
+        parts = [*parts, Value("poison", parts[0].type)] if len(parts) % 2 else parts
+        lanes = 2 * lanes_of(parts[0].type)
+        parts = [b.shuffle(x, y, range(lanes)) for x, y in zip(parts[::2], parts[1::2])]
+    return parts[0]
+
+
+def _first(b: Builder, x: Value, lanes: int) -> Value:
+    return b.extract(x, 0) if lanes == 1 else b.shuffle(x, x, range(lanes))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rillet.compiler.arrays import neutral, size_of
 from rillet.compiler.index import Variable, flatten, linear
-from rillet.compiler.schedule import MiddleGroup
+from rillet.compiler.groups import MiddleGroup
 from rillet.engines.native.expressions import Expressions, compute_type
 from rillet.engines.native.kernel import bases_of, Kernel, accumulator_dtype, across_lanes, begin_kernel, combine, unravelled, widened_with
 from rillet.engines.native.llvm import Value, vector

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rillet.engines.native.contraction_operands import Axis
-from rillet.engines.native.llvm import Builder, Value
-from rillet.engines.native.microkernel import dot, filled, nested_loops, transpose
+from rillet.engines.native.llvm import Builder, Value, size_of
+from rillet.engines.native.microkernel import dot, filled, nested_loops, transpose_strip
 
 
 @dataclass(frozen=True)
@@ -60,29 +60,29 @@ def pack_across(b: Builder, source: Source, lanes: Sequence[int], strip: Strip, 
     nested_loops(b, strip.extents, body)
 
 
-def pack_along(b: Builder, source: Source, lanes: int, strip: Strip, valid: Value) -> None:
-    """Copies what lies along k, `lanes` at a time, which are transposed in registers.
+def pack_along(b: Builder, source: Source, strip: Strip, valid: Value, contiguous: bool) -> None:
+    """Copies what lies along k.
 
-    valid: how many of the strip's width exist; the others become copies of the last one that does.
-    With lanes 1 this copies one element after the other, of whatever lies anywhere.
+    valid: how many of the strip's width exist; the others become copies of the last one that does. contiguous:
+    neighbours in k are neighbours in memory: they are read together and transposed in registers. Otherwise this copies
+    one element after the other, of whatever lies anywhere.
     """
     loops, element, width = strip.loops, strip.element, strip.width
     inner = loops[-1]
     step = inner.strides[1]
     most = b.sub(valid, b.i64(1))
-    places = [b.intrinsic("smin", "i64", b.i64(place), most) for place in range(width)] if lanes > 1 else []
+    lanes = 16 // size_of(element)
+    places = [b.intrinsic("smin", "i64", b.i64(place), most) for place in range(width)] if contiguous else []
 
     def body(indices: tuple[Value, ...], _: Sequence[Value]) -> Sequence[Value]:
         k = dot(b, indices, [axis.strides[0] for axis in loops[:-1]])
         target = b.offset(strip.destination, dot(b, indices, [axis.strides[1] for axis in loops[:-1]]), element)
         start, end = b.i64(0), strip.extents[-1]
-        if lanes > 1:
+        if contiguous:
             whole = b.sub(end, b.binary("urem", end, b.i64(lanes)))
             with b.loop(start, whole, lanes) as loop:
                 here = b.add(k, loop.index)
-                for place in places:
-                    source.announce(b.add(place, b.i64(width)), here)
-                columns = transpose(b, [source.fetch(place, here, lanes) for place in places], lanes)
+                columns = transpose_strip(b, [source.fetch(place, here, lanes) for place in places], lanes)
                 there = b.offset(target, b.mul(loop.index, b.i64(step)), element)
                 for number, column in enumerate(columns):
                     b.store(column, b.offset(there, b.i64(number * step), element))

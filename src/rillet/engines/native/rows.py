@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rillet.compiler.arrays import Array, Reduction, Source, neutral, size_of
-from rillet.compiler.index import Dynamic, FloorDivision, Linear, Variable, linear
+from rillet.compiler.groups import RowsGroup
+from rillet.compiler.index import Linear, Variable, linear
 from rillet.compiler.scalar import Scalar, loads
-from rillet.compiler.schedule import RowsGroup
 from rillet.engines.native.expressions import Expressions, compute_type, storage_type
 from rillet.engines.native.kernel import (
     Kernel,
@@ -31,92 +31,17 @@ from rillet.engines.native.target import Target
 
 # Work (vector operations) that is worth a task of its own; more for kernels whose tasks each keep sums.
 _TASK, _SUMMING_TASK, _MOST_TASKS, _MOST_SUMMING = 20_000, 60_000, 256, 16
+# Each task gets this many rows at least, if it can, so that they are shared out evenly.
+_ROWS_TO_SHARE = 4
+# Numbers added one to another, before sums are added up: their rounding errors may all have one direction.
+_MOST_ADDED = 256
 # Values of an earlier sweep that cost less are computed again; rows of up to so many bytes are kept on the stack.
 _CHEAP, _STACK = 8, 16 << 10
 
 
 def write_rows(group: RowsGroup, target: Target, one_task: bool = False) -> Kernel:
     """The kernel of a group without a contraction. one_task: it is not to be divided."""
-    _align_loops(group)
     return _RowsWriter(group, target).write(one_task)
-
-
-# ---- the loop nest --------------------------------------------------------------------------------------------------
-
-
-def _forms(group: RowsGroup) -> list[Linear]:
-    """Every linear form that the group's expressions index with, those inside divisions included."""
-    found: dict[Linear, None] = {}
-    seen: set[int] = set()
-
-    def add(form: Linear) -> None:
-        if form in found:
-            return
-        found[form] = None
-        for atom in form.terms:
-            if isinstance(atom, FloorDivision):
-                add(atom.numerator)
-            elif isinstance(atom, Dynamic):
-                visit(atom.scalar)
-
-    def visit(node: Scalar) -> None:
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        for part in node.arguments:
-            visit(part)
-        if node.operation == "index":
-            add(node.data)
-        elif node.operation == "load":
-            add(node.data[1])
-            if node.data[2] is not None:
-                visit(node.data[2])
-
-    for member in group.members:
-        visit(group.expression(member))
-    return list(found)
-
-
-def _align_loops(group: RowsGroup) -> None:
-    """Splits loops whose variables are divided by something, then merges loops that always go together."""
-    for _ in range(6):
-        if not _split_one(group, _forms(group)):
-            break
-    forms = _forms(group)
-    position = len(group.extents) - 1
-    while position > 0:
-        if position != group.rows and _mergeable(group.variables(), position, forms):
-            joined = group.extents[position - 1] * group.extents[position]
-            group.extents = (*group.extents[: position - 1], joined, *group.extents[position + 1 :])
-            if group.rows is not None and position < group.rows:
-                group.rows -= 1
-            forms = _forms(group)
-        position -= 1
-
-
-def _split_one(group: RowsGroup, forms: Sequence[Linear]) -> bool:
-    variables = group.variables()
-    for form in forms:
-        for atom in form.terms:
-            if not isinstance(atom, FloorDivision) or atom.numerator.constant:
-                continue
-            if len(atom.numerator.terms) != 1:
-                continue
-            ((inner, factor),) = atom.numerator.terms.items()
-            if isinstance(inner, Variable) and inner in variables and factor == 1 and inner.extent % atom.divisor == 0:
-                where = variables.index(inner)
-                parts = (inner.extent // atom.divisor, atom.divisor)
-                group.extents = (*group.extents[:where], *parts, *group.extents[where + 1 :])
-                if group.rows is not None and where < group.rows:
-                    group.rows += 1
-                return True
-    return False
-
-
-def _mergeable(variables: Sequence[Variable], position: int, forms: Sequence[Linear]) -> bool:
-    """Whether loop `position` and the one around it appear in every form as outer * extent + inner."""
-    outer, inner = variables[position - 1], variables[position]
-    return all(form.terms.get(outer, 0) == form.terms.get(inner, 0) * inner.extent for form in forms)
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -208,35 +133,70 @@ class _RowsWriter:
         rows = size_of([variable.extent for variable in self.rows])
         work = row_work * (1 if self.flat else rows)
         tasks = max(1, work // (_SUMMING_TASK if summing else _TASK))
-        tasks = min(tasks, _MOST_SUMMING if summing else _MOST_TASKS)
-        if one_task:
-            tasks = 1
-        if self.flat:
-            extent = self.columns[0].extent
-            chunk = -(-extent // tasks)
-            chunk = -(-chunk // lanes) * lanes
-            tasks = -(-extent // chunk)
-        else:
-            chunk = -(-rows // min(tasks, rows))
-            tasks = -(-rows // chunk)
-        self.tasks = tasks
-        with b.loop(b.parameters["begin"], b.parameters["end"]) as tasks_loop:
-            self.task = tasks_loop.index
+        tasks = 1 if one_task else min(tasks, _MOST_SUMMING if summing else _MOST_TASKS)
+        outer, inner = self._divided_rows(tasks)
+        tasks, limit, chunk = self._runs_of_rows(tasks, size_of([v.extent for v in outer]), lanes, one_task)
+        group = -(-self.runs // tasks)
+        first = b.binary("mul nsw", b.parameters["begin"], b.i64(group))
+        last = self._least(b.binary("mul nsw", b.parameters["end"], b.i64(group)), b.i64(self.runs))
+        with b.loop(first, last) as runs:
+            self.run = runs.index
             with x.inside([]):
                 totals = self._start_sums(lanes)
-                start = b.binary("mul nsw", tasks_loop.index, b.i64(chunk))
-                stop = b.binary("add nsw", start, b.i64(chunk))
-                limit = b.i64(self.columns[0].extent if self.flat else rows)
-                stop = b.select(b.compare("slt", stop, limit), stop, limit)
+                start = b.binary("mul nsw", runs.index, b.i64(chunk))
+                stop = self._least(b.binary("add nsw", start, b.i64(chunk)), b.i64(limit))
                 if self.flat:
                     self._one_sweep(0, lanes, start, stop)
                 else:
-                    with b.loop(start, stop) as loop, x.inside(unravelled(b, loop.index, self.rows)):
+                    with b.loop(start, stop) as loop, x.inside(unravelled(b, loop.index, outer)), self._loops(inner):
                         self._row(lanes)
                 self._finish_sums(totals)
         b.ret()
         name = "rows " + " ".join(f"{variable.extent}" for variable in (*self.rows, *self.columns))
         return Kernel(name, str(b.module), x.operands, tasks, work, self.partials, bases=x.bases)
+
+    def _least(self, x: Value, y: Value) -> Value:
+        return self.b.select(self.b.compare("slt", x, y), x, y)
+
+    def _divided_rows(self, tasks: int) -> tuple[Sequence[Variable], Sequence[Variable]]:
+        """The variables of the rows that tasks share among them, and those that each has a loop for: they need not be found
+        by division for every row."""
+        count = len(self.rows)
+        outer, inside = size_of([variable.extent for variable in self.rows]), 1
+        while count > 1:
+            extent = self.rows[count - 1].extent
+            if outer // extent < _ROWS_TO_SHARE * tasks or (self._rounds() and inside * extent > _MOST_ADDED // 4):
+                break
+            count, outer, inside = count - 1, outer // extent, inside * extent
+        return self.rows[:count], self.rows[count:]
+
+    def _rounds(self) -> bool:
+        """Whether sums over rows lose digits, the more the longer they are."""
+        return any(
+            self.role[member.number] in ("total", "row total", "column sum")
+            and member.dtype.is_floating
+            and getattr(member, "kind", "") in ("sum", "product")
+            for member in self.members
+        )
+
+    def _runs_of_rows(self, tasks: int, outer: int, lanes: int, one_task: bool) -> tuple[int, int, int]:
+        """Cuts the rows (without rows: the columns) into runs: sums over rows are collected for each run. Returns the number
+        of tasks, that of rows that are shared out, and how many of these a run has."""
+        limit = self.columns[0].extent if self.flat else outer
+        runs = tasks
+        if self._rounds() and not one_task:
+            added = lanes if self.flat else outer / size_of([variable.extent for variable in self.rows])
+            runs = max(tasks, int(limit // (_MOST_ADDED * added)))
+        chunk = -(-limit // min(runs, limit))
+        if self.flat:
+            chunk = -(-chunk // lanes) * lanes
+        self.runs = -(-limit // chunk)
+        group = -(-self.runs // min(tasks, self.runs))
+        return -(-self.runs // group), limit, chunk
+
+    @contextmanager
+    def _loops(self, variables: Sequence[Variable]) -> Iterator[None]:
+        yield from self._nest(list(variables))
 
     def _row(self, lanes: int) -> None:
         last = max((self.sweep[member.number] for member in self.members), default=0)
@@ -443,8 +403,8 @@ class _RowsWriter:
                 assert isinstance(member, Reduction)
                 dtype = accumulator_dtype(member.dtype)
                 # A column's sum so far lies in memory; a total is in registers, however few bits it is stored in.
-                if self.tasks > 1 or (role == "column sum" and dtype is not member.dtype):
-                    parts = Source(member.program, (self.tasks, member.size), dtype, "parts", member.number)
+                if self.runs > 1 or (role == "column sum" and dtype is not member.dtype):
+                    parts = Source(member.program, (self.runs, member.size), dtype, "parts", member.number)
                     self._parts[member.number] = parts
                     self.partials.append(Partial(member, parts, member.kind))
             if role == "column sum":
@@ -452,11 +412,11 @@ class _RowsWriter:
         return self._totals
 
     def _sums_of(self, member: Array) -> tuple[Array, Value]:
-        """Where this task's part of a result goes: the array, and the number of its first element."""
+        """Where this run's part of a result goes: the array, and the number of its first element."""
         parts = self._parts.get(member.number)
         if parts is None:
             return member, self.b.i64(0)
-        return parts, self.b.binary("mul", self.task, self.b.i64(member.size))
+        return parts, self.b.binary("mul", self.run, self.b.i64(member.size))
 
     def _sums_place(self, member: Array, offset: Value | None = None) -> tuple[Value, str]:
         array, start = self._sums_of(member)
@@ -470,9 +430,14 @@ class _RowsWriter:
         assert isinstance(member, Reduction)
         b = self.b
         _, element = self._sums_place(member)
-        filler = b.constant(element, neutral(member.kind, accumulator_dtype(member.dtype)))
-        with b.loop(b.i64(0), b.i64(member.size)) as loop:
-            b.store(filler, self._sums_place(member, loop.index)[0])
+        number = neutral(member.kind, accumulator_dtype(member.dtype))
+        lanes = self.target.lanes(accumulator_dtype(member.dtype).size)
+        whole = member.size - member.size % lanes
+        for first, last, width in ((0, whole, lanes), (whole, member.size, member.size - whole)):
+            if first < last:
+                filler = b.constant(vector(element, width), number)
+                with b.loop(b.i64(first), b.i64(last), width) as loop:
+                    b.store(filler, self._sums_place(member, loop.index)[0])
 
     def _add_to_column(self, member: Array, value: Value) -> None:
         assert isinstance(member, Reduction)

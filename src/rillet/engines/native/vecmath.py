@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rillet.engines.native import storage
 from rillet.engines.native.llvm import Builder, Value, element_of
 from rillet.engines.native.target import Target
 from rillet.engines.native.vecmath_error import erf, erfc
@@ -59,6 +60,6 @@ def emit(b: Builder, target: Target, name: str, *arguments: Value) -> Value:
     function = SUPPORTED[name]
     element = element_of(arguments[0].type)
     if element in ("half", "bfloat"):
-        wide = [b.convert("fpext", argument, "float") for argument in arguments]
-        return b.convert("fptrunc", emit(b, target, name, *wide), element)
+        wide = [storage.widen(b, target, argument, "float") for argument in arguments]
+        return storage.narrow(b, target, emit(b, target, name, *wide), element)
     return function(*(Lanes(b, target, argument, element) for argument in arguments)).value

@@ -14,7 +14,7 @@ def erf(x: Lanes) -> Lanes:
     """A polynomial below 1; above, in float another one, in double 1 - erfc(|x|)."""
     size = x.magnitude()
     if x.kind == "float":
-        large = polynomial(size.at_most(3.925) - 2.4, ERF_TAIL[x.kind])
+        large = polynomial(size.at_most(3.9) - 2.4, ERF_TAIL[x.kind])
     else:
         large = 1 - _erfc_of_large(size)
     return (size < 1.0).choose(_erf_of_small(x), large.signed_as(x))
@@ -37,15 +37,17 @@ def _erfc_of_large(x: Lanes) -> Lanes:
     The square, the divisor, its inverse and the first two terms of P are taken with their errors.
     """
     x = x.at_most(_LAST[x.kind])
-    centre = ERFC_CENTRE[x.kind]
-    divisor, divisor_low = exact_sum(x, x.constant(centre))
+    divisor, divisor_low = exact_sum(x, x.constant(ERFC_CENTRE[x.kind]))
     inverse = 1 / divisor
     product, error = exact_product(inverse, divisor)
     relative_error = ((1 - product) - error) - inverse * divisor_low
-    t = (2 * x).fused(inverse.fused(relative_error, inverse), -1.0)
-    first, *others = ERFC[x.kind]
-    value, value_low = ordered_sum(x.constant(first), t * polynomial(t, others))
+    twice = x + x
+    t = twice.fused(inverse, -1.0) + (twice * inverse) * relative_error
+    first, second, *others = ERFC[x.kind]
+    linear, linear_low = exact_product(t, t.constant(second))
+    value, value_low = ordered_sum(x.constant(first), linear)
+    value_low = (t * t).fused(polynomial(t, others), linear_low + value_low)
     factor, factor_low = exact_product(inverse, value)
-    factor_low = factor.fused(relative_error, factor_low) + inverse * value_low
+    factor_low = factor.fused(relative_error, inverse.fused(value_low, factor_low))
     square, square_low = exact_product(x, x)
     return exp_of_sum(-square, -square_low, factor, factor_low)

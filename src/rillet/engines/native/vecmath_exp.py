@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 
-from rillet.engines.native.vecmath_lanes import Lanes, bits_of, exact_product, odd_polynomial, ordered_sum, polynomial
+from rillet.engines.native.vecmath_lanes import (
+    Lanes,
+    bits_of,
+    exact_product,
+    exact_sum,
+    odd_polynomial,
+    ordered_sum,
+    polynomial,
+)
 from rillet.engines.native.vecmath_tables import ATANH, ATANH_REST, EXP, EXP2, LN2, LOG, LOG1P, SINH, TANH
 
 # ---- exponentials -------------------------------------------------------------------------------------------------
@@ -224,10 +232,10 @@ def asinh(x: Lanes) -> Lanes:
 
 
 def acosh(x: Lanes) -> Lanes:
-    """log1p(t + q), t = x - 1, q = sqrt(t (x + 1)); log(2 x) for large x."""
+    """log1p(t + q), t = x - 1, q = sqrt(t**2 + 2 t); log(2 x) for large x."""
     large = x > _WITHOUT_ONE[x.kind]
     t = x - 1
-    total, low = ordered_sum((t * (x + 1)).sqrt(), t)
+    total, low = exact_sum(t.fused(t, t + t).sqrt(), t)
     result = _log1p_of_sum(large.choose(x, total), large.choose(x.constant(0.0), low), large)
     return (x >= 1.0).choose(x.equals(math.inf).choose(x, result), math.nan)
 
@@ -313,5 +321,5 @@ def _power_of_special(x: Lanes, y: Lanes, size: Lanes, result: Lanes) -> Lanes:
     negative = x < 0.0
     result = (negative & (size < math.inf) & (is_integer ^ True)).choose(math.nan, result)
     result = result.flip((is_integer & (is_even ^ True)).choose(x.sign_bit(), 0))
-    result = x.is_nan().choose(x, result)
+    result = x.compare("uno", y).choose(x + y, result)
     return (x.equals(1.0) | y.equals(0.0)).choose(1.0, result)

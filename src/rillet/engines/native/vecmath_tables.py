@@ -191,16 +191,16 @@ ERFC_CENTRE = {"float": 2.875, "double": 3.078125}
 # log(2) in two parts, the first so short that its product with any exponent is exact
 LN2 = {
     "float": (0.693145751953125, 1.428606765330187e-06),
-    "double": (0.6931471805601177, -1.7239444525614835e-13),
-    "widened": (0.6931471805601177, -1.7239444525614835e-13),
+    "double": (0.693147180559663, 2.8235290563031577e-13),
+    "widened": (0.693147180559663, 2.8235290563031577e-13),
 }
 
-# pi in parts, largest first: of full length, and cut to 36 bits, whose products with integers below 2**17 are exact
+# pi in positive parts, largest first: of full length, and cut to 36 bits, whose products with integers below 2**17 are exact
 PI = {
-    "float": (3.1415927410125732, -8.742277657347586e-08, -3.4302490200117637e-15),
-    "double": (3.141592653589793, 1.2246467991473532e-16, -2.9947698097183397e-33),
+    "float": (3.141592502593994, 1.5099578831723193e-07, 1.078060505991553e-14),
+    "double": (3.141592653589793, 1.224646799147353e-16, 2.1657133478438278e-32),
     "double, cut": (3.1415926535846666, 5.1266883031679116e-12, 2.1125998133888136e-23, 8.671810130123781e-35),
-    "widened": (3.1415926535846666, 5.126688303189038e-12),
+    "widened": (3.1415926535846666, 5.126688303189037e-12),
 }
 
 # the first 1344 bits of 2 / pi, which is below 1

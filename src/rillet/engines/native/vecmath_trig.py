@@ -226,8 +226,8 @@ def asin(x: Lanes) -> Lanes:
     """pi / 2 - 2 asin(sqrt((1 - |x|) / 2)) above 1/2."""
     half_pi, half_pi_low = (part / 2 for part in PI[x.kind][:2])
     large, y, tail = _arcsine_parts(x)
-    from_right_angle = (half_pi - 2 * y) - (2 * tail - half_pi_low)
-    return large.choose(from_right_angle, y + tail).signed_as(x)
+    difference, lost = ordered_sum(y.constant(half_pi), -2.0 * y)
+    return large.choose(difference + (lost - (2 * tail - half_pi_low)), y + tail).signed_as(x)
 
 
 def acos(x: Lanes) -> Lanes:
@@ -264,8 +264,8 @@ def atan2(y: Lanes, x: Lanes) -> Lanes:
     height, width = y.magnitude(), x.magnitude()
     steep, left = height > width, x.bits() < 0
     small, large = steep.choose(width, height), steep.choose(height, width)
-    ratio = small.equals(large).choose(1.0, small / large)  # two infinities
-    ratio = large.equals(0.0).choose(0.0, ratio)
+    both = large.equals(0.0).choose(large, 1.0)  # what is neither for two zeros nor for two infinities a quotient
+    ratio = small.equals(large).choose(both, small / large)
     ratio = (steep ^ left).choose(-ratio, ratio)
     zero = x.constant(0.0)
     base = steep.choose(pi / 2, left.choose(pi, zero))

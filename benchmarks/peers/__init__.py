@@ -1,0 +1,1 @@
+"""rillet beside TensorFlow, PyTorch and JAX: the same programs, in turns."""

@@ -1,0 +1,580 @@
+"""Programs in arrays as text, and back: as lowering leaves them, and as schedules of kernels.
+
+    program step(%0, "w") {
+      %0 = input float32[64,10]  // x
+      %1 = variable "w" float32[10]
+      %2 = constant float32[2] [0.5, 1.5]
+      %3 = constant float32[100] all 0.0
+      %4 = map float32[64,10] cost 1: mul(%0[i0, i1], %1[i1])  // mul
+      %5 = reduce sum float32[64] axes [1]: %4
+      %6 = contraction float32[64,8] batch [] rows [64] columns [8] inner [10]: %0[i0, i2], %7[i2, i1]
+      %8, %9 = opaque "top_k"(%4): float32[64,2], int32[64,2]
+      return %5
+      "w" = %6
+    }
+
+A map that has got a name is `stored`, one that reads each element several times says how often: `cost 9 repeats 4 stored`.
+In a schedule, what kernels compute stands in groups: with its part in the loops, and with the whole expression over the
+loop variables. Loops over rows stand before the bar; `stored` is here what comes to memory.
+
+      group rows [64 | 10] reads %0, %1 {
+        %4 = map float32[64,10] as full: mul(%0[10*i0 + i1], %1[i1])
+        %5 = reduce sum float32[64] axes [1] of float32[64,10] as row reduction stored: %4[10*i0 + i1]
+      }
+
+What is behind // names the operation that an array comes from. rillet.compiler.expression_text has the expressions. All can
+be read back but opaque kernels and control flow, which are known by name alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rillet.compiler.arrays import Array, Arrays, Constant, Contraction, Map, Output, Reduction, Source
+from rillet.compiler.expression_text import ExpressionPrinter, ExpressionReader, number_text, placed, read_number
+from rillet.compiler.groups import Group, MiddleGroup, OpaqueGroup, RowsGroup, operand_loads, operand_variables
+from rillet.compiler.index import Index, Linear, Variable, flatten, linear, loop_variables, substitute, unflatten
+from rillet.compiler.lowered import Lowered, reachable
+from rillet.compiler.passes import text_of
+from rillet.compiler.scalar import Scalar, loads
+from rillet.compiler.schedule import Schedule
+from rillet.compiler.tokens import TextError, Tokens, quoted
+from rillet.core import dtypes
+from rillet.core.dtypes import DType
+from rillet.core.execution import VariableState
+from rillet.core.shapes import TensorShape
+
+# Constants of more elements are printed in short, unless they are to be read again.
+SHORT = 64
+
+# ---- printing -------------------------------------------------------------------------------------------------------
+
+
+@text_of.register
+def program_text(program: Lowered, longest: int = SHORT) -> str:
+    """longest: constants of more elements are shortened, and cannot be read back."""
+    return _arrays_text(program, program.arrays(), longest)
+
+
+@text_of.register
+def schedule_text(schedule: Schedule, longest: int = SHORT) -> str:
+    """The groups, or the arrays that they are to be made of."""
+    program = schedule.lowered or Lowered("region", schedule.program, outputs=list(schedule.results))
+    if not schedule.groups:
+        return _arrays_text(program, schedule.needed or reachable(program.outputs), longest)
+    members = [array for group in schedule.groups for array in group.members]
+    known = {array.number for array in members}
+    ends = [*program.outputs, *[value for _, value in program.updates]]
+    read = [array for group in schedule.groups for array in group.operands]
+    around = {array.number: array for array in (*program.variables.values(), *read, *ends) if array.number not in known}
+    printer = _Printer(program, [*sorted(around.values(), key=_order), *members], longest)
+    lines = [printer.line(array) for array in around.values()]
+    for group in schedule.groups:
+        lines += printer.group(group)
+    return printer.whole("schedule", lines, schedule.updates if schedule.lowered is None else ())
+
+
+def _arrays_text(program: Lowered, arrays: Sequence[Array], longest: int) -> str:
+    named = {array.number for array in arrays if isinstance(array, Map) and array.stored}
+    with _everything_stored(program.program):
+        formulas = {array.number: _formula(array) for array in arrays if isinstance(array, Map)}
+        read = {source.number for array in arrays for source in _direct_reads(array, formulas)}
+        read |= {array.number for array in (*program.outputs, *[value for _, value in program.updates])}
+        shown = {
+            array.number: array
+            for array in (*arrays, *program.variables.values())
+            if array.number in read or not isinstance(array, Constant)
+        }
+        printer = _Printer(program, sorted(shown.values(), key=_order), longest)
+        lines: list[str] = []
+        done: set[int] = set()
+        for array in printer.arrays:
+            if array.number in done:
+                continue
+            if isinstance(array, Output):
+                done |= {output.number for output in array.opaque.outputs}
+            if isinstance(array, Map):
+                lines.append(printer.map(array, formulas[array.number], array.number in named))
+            else:
+                lines.append(printer.line(array))
+    return printer.whole("program", lines)
+
+
+def _order(array: Array) -> tuple[int, int]:
+    """Inputs first, then variables, then constants, then what is computed."""
+    if isinstance(array, Source):
+        return (0, array.key) if array.kind == "input" else (1, array.number)
+    return (2 if isinstance(array, Constant) else 3), array.number
+
+
+@contextlib.contextmanager
+def _everything_stored(program: Arrays) -> Iterator[None]:
+    """What reads an array loads it, whether or not it will be in memory: each map is its own formula alone."""
+    before = [array for array in program.arrays if not array.stored]
+    for array in before:
+        array.stored = True
+    program.index_of = {}
+    try:
+        yield
+    finally:
+        program.index_of = None
+        for array in before:
+            array.stored = False
+
+
+def _formula(array: Map) -> Scalar:
+    return array.compute(*map(linear, loop_variables(array.shape)))
+
+
+def _direct_reads(array: Array, formulas: Mapping[int, Scalar]) -> Iterable[Array]:
+    if isinstance(array, Map):
+        found: list[Scalar] = []
+        loads(formulas[array.number], found.append)
+        return [load.data[0] for load in found]
+    return array.reads
+
+
+class _Printer:
+    """Writes the lines of a program; `arrays` in the order in which they get their names."""
+
+    def __init__(self, program: Lowered, arrays: Sequence[Array], longest: int) -> None:
+        inputs = [value for value in program.inputs if isinstance(value, Source)]
+        known = {array.number for array in inputs}
+        self.program = program
+        self.arrays = [*inputs, *[array for array in arrays if array.number not in known]]
+        self.names = {array.number: f"%{number}" for number, array in enumerate(self.arrays)}
+        self.longest = longest
+        self.expressions = ExpressionPrinter(self.names, program.program.index_of or {})
+
+    def whole(self, word: str, lines: Sequence[str], updates: Sequence[tuple[Source, Array]] = ()) -> str:
+        program = self.program
+        given = [self.names[x.number] if isinstance(x, Source) else quoted(x.name) for x in program.inputs]
+        changes = [f"{quoted(state.name)} = {self.names[value.number]}" for state, value in program.updates]
+        changes += [f"{self.names[source.number]} = {self.names[value.number]}" for source, value in updates]
+        returned = f"return {self._list(program.outputs)}"
+        body = [*self._missing_inputs(lines), *lines, returned, *changes]
+        return "\n".join([f"{word} {quoted(program.name)}({', '.join(given)}) {{", *[f"  {line}" for line in body], "}"])
+
+    def _missing_inputs(self, lines: Sequence[str]) -> list[str]:
+        """The lines of inputs that nothing reads."""
+        present = {line.split(" ", 1)[0] for line in lines}
+        inputs = [value for value in self.program.inputs if isinstance(value, Source)]
+        return [self.line(value) for value in inputs if self.names[value.number] not in present]
+
+    def _list(self, arrays: Iterable[Array]) -> str:
+        return ", ".join(self.names[array.number] for array in arrays)
+
+    # ---- arrays -------------------------------------------------------------------------------------------------
+
+    def line(self, array: Array) -> str:
+        """An array that is no map, as it stands among the others."""
+        name = self.names[array.number]
+        if isinstance(array, Source):
+            kind = {"input": "input", "variable": f"variable {quoted(array.name)}"}.get(array.kind, quoted(array.kind))
+            return f"{name} = {kind} {type_text(array)}{self._origin(array)}"
+        if isinstance(array, Constant):
+            return f"{name} = constant {type_text(array)} {self._value(array)}{self._origin(array)}"
+        if isinstance(array, Reduction):
+            head = f"{name} = reduce {array.kind} {type_text(array)} axes {list(array.axes)}"
+            return f"{head}: {self.names[array.source.number]}{self._origin(array)}"
+        if isinstance(array, Contraction):
+            return self._contraction(array, "")
+        assert isinstance(array, Output)
+        return self._opaque(array)
+
+    def map(self, array: Map, formula: Scalar, is_named: bool) -> str:
+        repeats = f" repeats {array.repeats}" if array.repeats > 1 else ""
+        head = f"{self.names[array.number]} = map {type_text(array)} cost {array.cost}{repeats}"
+        return f"{head}{' stored' if is_named else ''}: {self.expressions.block(formula)}{self._origin(array)}"
+
+    def _contraction(self, array: Contraction, part: str) -> str:
+        axes = f"batch {list(array.batch)} rows {list(array.rows)} columns {list(array.columns)} inner {list(array.inner)}"
+        operands = self.expressions.block(*operand_loads(array))
+        return f"{self.names[array.number]} = contraction {type_text(array)} {axes}{part}: {operands}{self._origin(array)}"
+
+    def _opaque(self, array: Output) -> str:
+        outputs = array.opaque.outputs
+        types = ", ".join(map(type_text, outputs))
+        inputs = ", ".join(self.names.get(source.number, "?") for source in array.opaque.inputs)
+        return f"{self._list(outputs)} = opaque {quoted(array.opaque.name)}({inputs}): {types}{self._origin(array)}"
+
+    def _value(self, array: Constant) -> str:
+        if array.splat is not None and array.size > 1:
+            return f"all {_element_text(array.splat, array.dtype)}"
+        if array.size > self.longest:
+            return "[...]"
+        flat = np.asarray(array.value).reshape(-1)
+        return f"[{', '.join(_element_text(value, array.dtype) for value in flat)}]"
+
+    @staticmethod
+    def _origin(array: Array) -> str:
+        name = array.name if array.origin is None else array.origin.name
+        is_own = name == f"a{array.number}" or (isinstance(array, Source) and array.kind == "variable")
+        return "" if is_own or not name else f"  // {name}"
+
+    # ---- groups -------------------------------------------------------------------------------------------------
+
+    def group(self, group: Group) -> list[str]:
+        reads = sorted({array.number for array in group.operands}, key=lambda number: int(self.names[number][1:]))
+        behind = f" reads {', '.join(self.names[number] for number in reads)}" if reads else ""
+        stored = {array.number for array in group.stores}
+        lines: list[str] = []
+        if isinstance(group, OpaqueGroup):
+            head = "group opaque"
+            lines.append(self._opaque(group.opaque.outputs[0]))
+        elif isinstance(group, MiddleGroup):
+            head = "group middle"
+            lines.append(self._member(group.array, "", group.expression(), True))
+        else:
+            assert isinstance(group, RowsGroup)
+            head = f"group rows {_loops_text(group)}"
+            for member in group.members:
+                part, is_stored = f" as {group.roles[member.number]}", member.number in stored
+                if isinstance(member, Contraction):
+                    lines.append(self._contraction(member, part + (" stored" if is_stored else "")))
+                else:
+                    lines.append(self._member(member, part, group.expression(member), is_stored))
+        return [f"{head}{behind} {{", *[f"  {line}" for line in lines], "}"]
+
+    def _member(self, array: Array, part: str, expression: Scalar, is_stored: bool) -> str:
+        if isinstance(array, Reduction):
+            source = array.source
+            kind = f"reduce {array.kind} {type_text(array)} axes {list(array.axes)} of {type_text(source)}"
+        else:
+            kind = f"map {type_text(array)}"
+        head = f"{self.names[array.number]} = {kind}{part}{' stored' if is_stored else ''}"
+        return f"{head}: {self.expressions.block(expression)}{self._origin(array)}"
+
+
+def type_text(array: Array) -> str:
+    return f"{array.dtype.name}[{','.join(map(str, array.shape))}]"
+
+
+def _element_text(value: Any, dtype: DType) -> str:
+    if dtype.is_bool:
+        return number_text(bool(value))
+    if dtype in (dtypes.float32, dtypes.float64):
+        return str(np.dtype(dtype.numpy_dtype).type(value))
+    return number_text(float(value) if dtype.is_floating else int(value))
+
+
+def _loops_text(group: RowsGroup) -> str:
+    if group.rows is None:
+        return f"[{', '.join(map(str, group.extents))}]"
+    rows, columns = group.extents[: group.rows], group.extents[group.rows :]
+    return f"[{' '.join([', '.join(map(str, rows)), '|', ', '.join(map(str, columns))]).strip()}]"
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def read_program(text: str, off: Iterable[str] | None = None) -> Lowered:
+    """The program that `program_text` printed. off: as for Arrays. TextError if the text is none."""
+    program = _Reader(text, off).whole("program")
+    return program
+
+
+def read_schedule(text: str, off: Iterable[str] | None = None) -> Schedule:
+    """The schedule that `schedule_text` printed."""
+    reader = _Reader(text, off)
+    program = reader.whole("schedule")
+    group_of = {array.number: group for group in reader.groups for array in group.members}
+    return Schedule(
+        program.program, program.results, program.in_place, lowered=program, groups=reader.groups, group_of=group_of
+    )
+
+
+class _Reader:
+    def __init__(self, text: str, off: Iterable[str] | None) -> None:
+        self.tokens = Tokens(text)
+        self.program = Arrays(None if off is None else frozenset(off))
+        self.arrays: dict[str, Array] = {}
+        self.states: dict[str, VariableState] = {}
+        self.groups: list[Group] = []
+        self.expressions = ExpressionReader(self.program, self.arrays, self.tokens)
+        self.inputs = 0
+
+    def whole(self, word: str) -> Lowered:
+        tokens = self.tokens
+        tokens.expect(word)
+        result = Lowered(tokens.string(), self.program)
+        inputs = tokens.listed(tokens.take, "(", ")")
+        tokens.expect("{")
+        while not tokens.accept("return"):
+            if tokens.accept("group"):
+                self._group()
+            else:
+                self._line()
+        while tokens.next.startswith("%"):
+            result.outputs.append(self._array())
+            tokens.accept(",")
+        sources = [array for array in self.arrays.values() if isinstance(array, Source)]
+        result.variables = {source.key: source for source in sources if source.kind == "variable"}
+        while not tokens.accept("}"):
+            name = tokens.string()
+            tokens.expect("=")
+            value = self._array()
+            state = self.states.setdefault(name, _state(name, value.dtype, value.shape))
+            result.updates.append((state, value))
+        result.inputs = [self._input(word) for word in inputs]
+        return result
+
+    def _input(self, word: str) -> Source | VariableState:
+        if word.startswith('"'):
+            name = json.loads(word)
+            if name not in self.states:
+                raise self.tokens.error(f"there is no variable {word}")
+            return self.states[name]
+        found = self.arrays[word]
+        assert isinstance(found, Source)
+        return found
+
+    def _array(self) -> Array:
+        name = self.tokens.take()
+        if name not in self.arrays:
+            raise self.tokens.error(f"there is no array {name} before this line")
+        return self.arrays[name]
+
+    # ---- lines --------------------------------------------------------------------------------------------------
+
+    def _line(self) -> None:
+        tokens = self.tokens
+        name = tokens.take()
+        tokens.expect("=")
+        kind = tokens.take()
+        readers: dict[str, Callable[[], Array]] = {
+            "input": self._source,
+            "variable": self._variable,
+            "constant": self._constant,
+            "map": self._map,
+            "reduce": self._reduction,
+            "contraction": self._contraction,
+        }
+        if kind not in readers:
+            raise tokens.error(f"{kind} cannot be read back")
+        array = self.arrays[name] = readers[kind]()
+        array.name = tokens.comment() or array.name
+
+    def _type(self) -> tuple[DType, tuple[int, ...]]:
+        word = self.tokens.take()
+        try:
+            dtype = dtypes.as_dtype(word)
+        except TypeError:
+            raise self.tokens.error(f"{word} is no dtype") from None
+        return dtype, tuple(self.tokens.listed(self.tokens.integer))
+
+    def _source(self) -> Array:
+        dtype, shape = self._type()
+        self.inputs += 1
+        return Source(self.program, shape, dtype, "input", self.inputs - 1)
+
+    def _variable(self) -> Array:
+        name = self.tokens.string()
+        dtype, shape = self._type()
+        state = self.states[name] = _state(name, dtype, shape)
+        return Source(self.program, shape, dtype, "variable", state, name)
+
+    def _constant(self) -> Array:
+        dtype, shape = self._type()
+        if self.tokens.accept("all"):
+            value = np.full(shape, read_number(self.tokens), dtype.numpy_dtype)
+        else:
+            numbers = self.tokens.listed(lambda: read_number(self.tokens))
+            value = np.asarray(numbers, dtype.numpy_dtype).reshape(shape)
+        return Constant(self.program, value, dtype)
+
+    def _map(self) -> Array:
+        tokens = self.tokens
+        dtype, shape = self._type()
+        tokens.expect("cost")
+        cost = tokens.integer()
+        repeats = tokens.integer() if tokens.accept("repeats") else 1
+        is_stored = tokens.accept("stored")
+        tokens.expect(":")
+        variables = loop_variables(shape)
+        (expression,) = self.expressions.over(variables).block()
+        result = Map(self.program, shape, dtype, self._compute(expression, variables), _read(expression), cost, repeats)
+        result.stored = is_stored
+        return result
+
+    def _compute(self, expression: Scalar, variables: Sequence[Variable]) -> Callable[..., Scalar]:
+        def compute(*index: Linear) -> Scalar:
+            return placed(expression, self.program, dict(zip(variables, index, strict=True)), self.expressions.index_of)
+
+        return compute
+
+    def _axes(self, word: str) -> tuple[int, ...]:
+        self.tokens.expect(word)
+        return tuple(self.tokens.listed(self.tokens.integer))
+
+    def _reduction(self) -> Array:
+        kind = self.tokens.take()
+        dtype, _ = self._type()
+        axes = self._axes("axes")
+        self.tokens.expect(":")
+        return Reduction(self.program, self._array(), axes, kind, dtype)
+
+    def _contraction(self) -> Array:
+        return self._contraction_member()[0]
+
+    def _contraction_member(self) -> tuple[Contraction, str, bool]:
+        dtype, _ = self._type()
+        batch, rows, columns, inner = map(self._axes, ("batch", "rows", "columns", "inner"))
+        role, is_stored = self._role()
+        self.tokens.expect(":")
+        variables = loop_variables((*batch, *rows, *columns, *inner))
+        left, right = self.expressions.over(variables).block(2)
+        ends = [len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns)]
+
+        def place(load: Scalar, parts: Sequence[Variable]) -> Callable[[Index, Index, Index], Index]:
+            array, flat, _ = load.data
+            known = self.expressions.index_of.get(id(load)) or unflatten(flat, array.shape)
+
+            def index(*axes: Index) -> Index:
+                places = dict(zip(parts, [part for axis in axes for part in axis], strict=True))
+                return tuple(substitute(form, places) for form in known)
+
+            return index
+
+        groups = variables[: ends[0]], variables[ends[0] : ends[1]], variables[ends[1] : ends[2]], variables[ends[2] :]
+        result = Contraction(
+            self.program, batch, rows, columns, inner,
+            left.data[0], place(left, (*groups[0], *groups[1], *groups[3])),
+            right.data[0], place(right, (*groups[0], *groups[3], *groups[2])),
+            dtype,
+        )  # fmt: skip
+        return result, role, is_stored
+
+    # ---- groups -------------------------------------------------------------------------------------------------
+
+    def _role(self) -> tuple[str, bool]:
+        """The part of a member of a group, and whether it is stored."""
+        tokens = self.tokens
+        words: list[str] = []
+        if tokens.accept("as"):
+            while tokens.next not in ("stored", ":"):
+                words.append(tokens.take())
+        return " ".join(words), tokens.accept("stored")
+
+    def _group(self) -> None:
+        tokens = self.tokens
+        kind = tokens.take()
+        group: RowsGroup | None = None
+        if kind == "rows":
+            group = RowsGroup(*self._loops())
+        elif kind != "middle":
+            raise tokens.error(f"{kind} groups cannot be read back")
+        reads: list[str] = []
+        if tokens.accept("reads"):
+            reads.append(tokens.take())
+            while tokens.accept(","):
+                reads.append(tokens.take())
+        tokens.expect("{")
+        done: Group | None = group
+        while not tokens.accept("}"):
+            name = tokens.take()
+            tokens.expect("=")
+            if group is None:
+                array = self._member(tokens.take(), None)
+                assert isinstance(array, Reduction)
+                done = MiddleGroup(array)
+                done.stores = [array]
+            else:
+                array = self._member(tokens.take(), group)
+            self.arrays[name] = array
+            array.name = tokens.comment() or array.name
+        assert done is not None
+        done.position = len(self.groups)
+        self.groups.append(done)
+        if {self.arrays[word].number for word in reads} != {array.number for array in done.operands}:
+            raise tokens.error(f"the group does not read {', '.join(reads)}")
+
+    def _loops(self) -> tuple[tuple[int, ...], int | None]:
+        tokens = self.tokens
+        extents: list[int] = []
+        rows: int | None = None
+        tokens.expect("[")
+        while not tokens.accept("]"):
+            if tokens.accept("|"):
+                rows = len(extents)
+            elif not tokens.accept(","):
+                extents.append(tokens.integer())
+        return tuple(extents), rows
+
+    def _member(self, kind: str, group: RowsGroup | None) -> Array:
+        array: Array
+        if kind == "contraction":
+            assert group is not None
+            group.contraction, role, is_stored = self._contraction_member()
+            array = group.contraction
+        elif kind == "reduce":
+            array, role, is_stored = self._reduced_member(group)
+        else:
+            array, role, is_stored = self._mapped_member(group)
+        if group is not None:
+            group.members.append(array)
+            group.roles[array.number] = role
+            if is_stored:
+                group.stores.append(array)
+        return array
+
+    def _mapped_member(self, group: RowsGroup | None) -> tuple[Array, str, bool]:
+        dtype, shape = self._type()
+        role, is_stored = self._role()
+        assert group is not None
+        result = Map(self.program, shape, dtype, _unknown, ())
+        result.compute = self._at_loops(group, role, shape)
+        result.stored = True
+        return result, role, is_stored
+
+    def _reduced_member(self, group: RowsGroup | None) -> tuple[Array, str, bool]:
+        tokens = self.tokens
+        kind = tokens.take()
+        dtype, _ = self._type()
+        axes = self._axes("axes")
+        tokens.expect("of")
+        source_dtype, shape = self._type()
+        role, is_stored = self._role()
+        source = Map(self.program, shape, source_dtype, _unknown, ())
+        if group is None:
+            tokens.expect(":")
+            variables = loop_variables(shape)
+            source.compute = self._compute(self.expressions.over(variables).block()[0], variables)
+        else:
+            source.compute = self._at_loops(group, role, shape)
+        return Reduction(self.program, source, axes, kind, dtype), role, is_stored
+
+    def _at_loops(self, group: RowsGroup, role: str, shape: tuple[int, ...]) -> Callable[..., Scalar]:
+        """What computes the element at an index from an expression over the loops."""
+        extents = group.extents[: group.rows or 0] if role in ("row", "row total") else group.extents
+        variables = group.variables()[: len(extents)]
+        self.tokens.expect(":")
+        (expression,) = self.expressions.over(variables).block()
+
+        def compute(*index: Linear) -> Scalar:
+            places = unflatten(flatten(index, shape), extents)
+            return placed(expression, self.program, dict(zip(variables, places, strict=True)), self.expressions.index_of)
+
+        return compute
+
+
+def _unknown(*index: Linear) -> Scalar:
+    raise TextError("an array is read before its line")
+
+
+def _read(expression: Scalar) -> list[Array]:
+    found: list[Scalar] = []
+    loads(expression, found.append)
+    return list({load.data[0].number: load.data[0] for load in found}.values())
+
+
+def _state(name: str, dtype: DType, shape: Sequence[int]) -> VariableState:
+    return VariableState(name, dtype, TensorShape(list(shape)))
+
+
+__all__ = ["Group", "operand_variables", "program_text", "read_program", "read_schedule", "schedule_text", "type_text"]
