@@ -10,9 +10,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 import rillet as tf
-from rillet import v1
 from tests.engines import State
 from tests.random_values import EXTENTS
+
+v1 = tf.compat.v1
 
 # What a statement does, and three numbers to choose by.
 Statement = tuple[str, int, int, int]

@@ -14,23 +14,40 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import sys
+import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from rillet.engines.native import jit
 from rillet.engines.native.contraction import Strided, contraction
 from rillet.engines.native.llvm import Builder, Module
 from rillet.engines.native.target import host
-from tests.native.machine_code import Kernel, aligned
 
 Array = np.ndarray[Any, Any]
+
+
+class Kernel:
+    """Machine code, to be called on arrays."""
+
+    def __init__(self, text: str) -> None:
+        self._code = jit.compile_kernels([text])[0]
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self.function = kind(self._code.address)
+
+    def table(self, arrays: list[Array]) -> Any:
+        """The addresses of the arrays, as a kernel takes them."""
+        return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+
+
+def aligned(count: int) -> Array:
+    """Bytes that begin at a multiple of 64."""
+    room = np.zeros(count + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + count]
 
 
 @dataclass
@@ -57,12 +74,8 @@ def matmul(m: int, n: int, k: int, form: str = "nn", batch: int = 1) -> Case:
         out = np.empty((batch, m, n)[batch == 1 :], a.dtype)
         return lambda: np.matmul(x, y, out=out)
 
-    a = Strided(
-        0, "float", ((m, 1 if form[0] == "t" else k),), ((k, m if form[0] == "t" else 1),), ((batch, m * k),)
-    )
-    b = Strided(
-        1, "float", ((k, 1 if form[1] == "t" else n),), ((n, k if form[1] == "t" else 1),), ((batch, k * n),)
-    )
+    a = Strided(0, "float", ((m, 1 if form[0] == "t" else k),), ((k, m if form[0] == "t" else 1),), ((batch, m * k),))
+    b = Strided(1, "float", ((k, 1 if form[1] == "t" else n),), ((n, k if form[1] == "t" else 1),), ((batch, k * n),))
     c = Strided(2, "float", ((m, n),), ((n, 1),), ((batch, m * n),))
     name = f"{form} {m}x{n}x{k}" + (f" x{batch}" if batch > 1 else "")
     sizes = (batch * m * k, batch * k * n, batch * m * n)
@@ -142,8 +155,9 @@ def fma_peak() -> float:
     for number, result in enumerate(loop.results):
         b.store(result, b.offset(place, b.i64(number * lanes), "float"))
     b.ret()
-    kernel, memory, turns = Kernel(str(module), target), aligned(4096), 200_000
-    best = min(_timed(lambda: kernel([memory], 0, turns), 1) for _ in range(50))
+    kernel, turns = Kernel(str(module)), 200_000
+    table = kernel.table([aligned(4096)])
+    best = min(_timed(lambda: kernel.function(table, 0, turns), 1) for _ in range(50))
     return 2 * chains * lanes * turns / best / 1e9
 
 
@@ -154,15 +168,16 @@ def _timed(run: Callable[[], Any], times: int) -> float:
     return (time.thread_time() - start) / times
 
 
-def measure(case: Case, rounds: int, peak: float) -> str:
+def measure(case: Case, rounds: int, peak: float, workers: int) -> str:
     """One line of the table."""
-    start = time.perf_counter()
+    start = time.thread_time()
     module = Module()
-    info = contraction(module, "kernel", host(), case.a, case.b, case.c, scratch=3)
+    info = contraction(module, "kernel", host(), case.a, case.b, case.c, scratch=3, workers=workers)
     text = str(module)
-    written = time.perf_counter()
+    written = time.thread_time()
+    jit.emit_object(text)
+    compiled = time.thread_time()
     kernel = Kernel(text)
-    compiled = time.perf_counter()
     random = np.random.default_rng(0)
     arrays = [aligned(4 * size).view(np.float32) for size in case.sizes]
     for array in arrays[:2]:
@@ -188,13 +203,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="measure the cases whose name contains this")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=1, help="cut into tasks for so many (one core runs them all)")
     arguments = parser.parse_args()
     peak = max(fma_peak(), fma_peak())
     print(f"peak {peak:.1f} GFLOP/s")
-    print(f"{'m x n x k':36s} {'GFLOP/s':>7s} {'NumPy':>7s} {'ratio':>6s} {'peak':>6s} {'tasks':>6s} {'scratch':>7s} write compile")
+    print(
+        f"{'m x n x k':36s} {'GFLOP/s':>7s} {'NumPy':>7s} {'ratio':>6s} {'peak':>6s} {'tasks':>6s} {'scratch':>7s} write compile"
+    )
     for case in CASES:
         if arguments.only in case.name:
-            print(measure(case, arguments.rounds, peak), flush=True)
+            print(measure(case, arguments.rounds, peak, arguments.workers), flush=True)
 
 
 if __name__ == "__main__":

@@ -67,11 +67,17 @@ def gpt():
     for layer in range(GPT["layers"]):
         name, seed = f"{layer}.", 10 * layer + 2
         for norm in ("n1", "n2"):
-            weights[name + norm + "g"], weights[name + norm + "b"] = np.ones(width, np.float32), np.zeros(width, np.float32)
+            weights[name + norm + "g"], weights[name + norm + "b"] = (
+                np.ones(width, np.float32),
+                np.zeros(width, np.float32),
+            )
         for part, (rows, columns) in {
             "qkv": (width, 3 * width), "out": (width, width), "up": (width, 4 * width), "down": (4 * width, width)
         }.items():  # fmt: skip
-            weights[name + part], weights[name + part + "b"] = normal(seed, (rows, columns), 0.02), np.zeros(columns, np.float32)
+            weights[name + part], weights[name + part + "b"] = (
+                normal(seed, (rows, columns), 0.02),
+                np.zeros(columns, np.float32),
+            )
             seed += 1
     weights["ng"], weights["nb"] = np.ones(width, np.float32), np.zeros(width, np.float32)
     weights["head"] = normal(99, (width, vocabulary), 0.02)

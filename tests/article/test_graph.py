@@ -113,7 +113,9 @@ def test_b06_elementwise_chains_are_fused() -> None:
             assert plan.kernels < plan.operations / 4
             assert "fused" in str(plan)
             fused = session.run(y, {x: values})
-    np.testing.assert_allclose(fused, chain(tf.constant(values)).numpy(), rtol=1e-5)  # it may round once where ops round twice
+    np.testing.assert_allclose(
+        fused, chain(tf.constant(values)).numpy(), rtol=1e-5
+    )  # it may round once where ops round twice
 
 
 def test_b07_a_graph_is_faster_than_the_same_ops_eagerly() -> None:

@@ -301,6 +301,26 @@ def test_what_is_watched_late_is_traced_from_then_on() -> None:
         assert found[1].numpy() == 3.0  # as an input of recorded ops it counts from the beginning
 
 
+def test_nothing_flows_to_what_is_not_traced() -> None:
+    variable = tf.Variable(4.0)
+    for _ in range(4):
+        a, b = tf.constant(2.0), tf.constant(3.0)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(a)
+            value = variable.value()
+            y = a * b * value
+        assert [None if slope is None else slope.numpy() for slope in tape.gradient(y, [a, b, value, variable])] == [
+            12.0, None, None, None
+        ]  # fmt: skip
+        with tf.GradientTape() as tape:
+            y = a * b
+        assert tape.gradient(y, y).numpy() == 1.0
+    with tf.GradientTape() as tape:
+        tape.watch(a)
+        y = a * b
+    assert tape.jacobian(y, b) is None
+
+
 def test_a_gradient_of_ones_own() -> None:
     @tf.custom_gradient
     def tenfold(x: Any) -> Any:

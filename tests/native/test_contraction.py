@@ -58,7 +58,9 @@ def filled(size: int, element: str) -> Array:
     return RANDOM.standard_normal(size).astype(DTYPES[element])
 
 
-def matrices(m: int, n: int, k: int, form: str, elements: Sequence[str] = ("float",) * 3, batch: int = 1) -> list[Strided]:
+def matrices(
+    m: int, n: int, k: int, form: str, elements: Sequence[str] = ("float",) * 3, batch: int = 1
+) -> list[Strided]:
     """Descriptions of a, b, c; form: "t" for what lies transposed in memory."""
     shapes = {"n": lambda rows, columns: (columns, 1), "t": lambda rows, columns: (1, rows)}
     a, b = shapes[form[0]](m, k), shapes[form[1]](k, n)
@@ -177,7 +179,13 @@ def test_several_axes_a_side() -> None:
 
 
 def convolution(
-    images: int, size: tuple[int, int], inputs: int, outputs: int, window: tuple[int, int], step: int = 1, apart: int = 1
+    images: int,
+    size: tuple[int, int],
+    inputs: int,
+    outputs: int,
+    window: tuple[int, int],
+    step: int = 1,
+    apart: int = 1,
 ) -> list[Strided]:
     """Over images that are padded already; step: of the window; apart: of the elements in the window."""
     padded = [(extent - 1) * step + (reach - 1) * apart + 1 for extent, reach in zip(size, window)]
@@ -202,6 +210,7 @@ def convolution(
         (2, (2, 2), 70, 40, (3, 3)),
         (1, (30, 30), 100, 24, (3, 3)),
         (2, (7, 7), 30, 33, (1, 1)),
+        (1, (12, 12), 20, 64, (5, 5)),
     ],
 )
 def test_convolution_and_the_gradient_of_its_kernel(arguments: Any) -> None:
@@ -362,9 +371,7 @@ def squared(operand: int, row_stride: int, column_stride: int, batch_stride: int
             place = b.add(place, b.mul(index, b.i64(stride)))
         step = column_stride if along == "columns" else row_stride
         first = b.offset(buffer(b, operand), place, "float")
-        x = b.gather_lanes(
-            [b.load(b.offset(first, b.i64(lane * step), "float"), "float") for lane in range(lanes)]
-        )
+        x = b.gather_lanes([b.load(b.offset(first, b.i64(lane * step), "float"), "float") for lane in range(lanes)])
         return b.mul(x, x)
 
     return load
@@ -399,9 +406,7 @@ def test_computed_operand_of_a_convolution() -> None:
             pixel, channel = b.binary("sdiv", k, b.i64(inputs)), b.binary("srem", k, b.i64(inputs))
             above = b.sub(b.add(y, b.binary("sdiv", pixel, b.i64(3))), b.i64(1))
             left = b.sub(b.add(x, b.binary("srem", pixel, b.i64(3))), b.i64(1))
-            inside = b.binary(
-                "and", b.compare("ult", above, b.i64(size)), b.compare("ult", left, b.i64(size))
-            )
+            inside = b.binary("and", b.compare("ult", above, b.i64(size)), b.compare("ult", left, b.i64(size)))
             place = b.add(b.mul(b.add(b.mul(above, b.i64(size)), left), b.i64(inputs)), channel)
             place = b.select(inside, place, b.i64(0))
             found = b.load(b.offset(buffer(b, 0), place, "float"), "float")
@@ -447,7 +452,9 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="agree about m"):
         contraction(Module(), "kernel", host(), a, b, replace(c, rows=((3, 5),)))
     with pytest.raises(ValueError, match="cut k in ways"):
-        contraction(Module(), "kernel", host(), replace(a, columns=((2, 3), (3, 1))), replace(b, rows=((3, 1), (2, 50))), c)
+        contraction(
+            Module(), "kernel", host(), replace(a, columns=((2, 3), (3, 1))), replace(b, rows=((3, 1), (2, 50))), c
+        )
     with pytest.raises(ValueError, match="place or a function"):
         contraction(Module(), "kernel", host(), a, b)
     with pytest.raises(ValueError, match="scratch"):

@@ -17,10 +17,10 @@ import pytest
 import rillet as tf
 import rillet.compiler.lowering
 from rillet.compiler.arrays import Arrays, Source
-from rillet.compiler.lower import Lowering
+from rillet.compiler.pipeline import Given
 from rillet.core.execution import ExecutionContext
 from rillet.core.function import Function
-from rillet.engines.native.build import build
+from rillet.engines.native.pipeline import compile_function
 from rillet.engines.reference import ReferenceEngine
 
 Raw = Callable[..., Any]
@@ -73,8 +73,8 @@ class Cases:
             Source(program, array.shape, tensor.dtype, "input", number, tensor.name)
             for number, (array, tensor) in enumerate(zip(self.arrays, self.feeds, strict=True))
         ]
-        lowering = Lowering(self.function, inputs, ExecutionContext(ReferenceEngine()), program)
-        results = build(lowering, inputs).program.call(*self.arrays)
+        given = Given(self.function, inputs, inputs, ExecutionContext(ReferenceEngine()), program)
+        results = compile_function(given).program.call(*self.arrays)
         assert results is not None
         return list(results)
 

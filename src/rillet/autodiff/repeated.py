@@ -164,6 +164,7 @@ class _Derived:
 
         producers: dict[int, Operation] = {}
         for index, call in enumerate(recording.calls):
+            inputs: Sequence[Any]
             if isinstance(call, Operation):
                 definition, inputs, attrs, outputs = call.definition, call.inputs, call.attrs, call.outputs
             else:

@@ -81,7 +81,7 @@ def schedule_text(schedule: Schedule, longest: int = SHORT) -> str:
 
 def _arrays_text(program: Lowered, arrays: Sequence[Array], longest: int) -> str:
     named = {array.number for array in arrays if isinstance(array, Map) and array.stored}
-    with _everything_stored(program.program):
+    with everything_stored(program.program):
         formulas = {array.number: _formula(array) for array in arrays if isinstance(array, Map)}
         read = {source.number for array in arrays for source in _direct_reads(array, formulas)}
         read |= {array.number for array in (*program.outputs, *[value for _, value in program.updates])}
@@ -113,7 +113,7 @@ def _order(array: Array) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _everything_stored(program: Arrays) -> Iterator[None]:
+def everything_stored(program: Arrays) -> Iterator[None]:
     """What reads an array loads it, whether or not it will be in memory: each map is its own formula alone."""
     before = [array for array in program.arrays if not array.stored]
     for array in before:
@@ -158,7 +158,9 @@ class _Printer:
         changes += [f"{self.names[source.number]} = {self.names[value.number]}" for source, value in updates]
         returned = f"return {self._list(program.outputs)}"
         body = [*self._missing_inputs(lines), *lines, returned, *changes]
-        return "\n".join([f"{word} {quoted(program.name)}({', '.join(given)}) {{", *[f"  {line}" for line in body], "}"])
+        return "\n".join(
+            [f"{word} {quoted(program.name)}({', '.join(given)}) {{", *[f"  {line}" for line in body], "}"]
+        )
 
     def _missing_inputs(self, lines: Sequence[str]) -> list[str]:
         """The lines of inputs that nothing reads."""
@@ -193,9 +195,13 @@ class _Printer:
         return f"{head}{' stored' if is_named else ''}: {self.expressions.block(formula)}{self._origin(array)}"
 
     def _contraction(self, array: Contraction, part: str) -> str:
-        axes = f"batch {list(array.batch)} rows {list(array.rows)} columns {list(array.columns)} inner {list(array.inner)}"
+        axes = (
+            f"batch {list(array.batch)} rows {list(array.rows)} columns {list(array.columns)} inner {list(array.inner)}"
+        )
         operands = self.expressions.block(*operand_loads(array))
-        return f"{self.names[array.number]} = contraction {type_text(array)} {axes}{part}: {operands}{self._origin(array)}"
+        return (
+            f"{self.names[array.number]} = contraction {type_text(array)} {axes}{part}: {operands}{self._origin(array)}"
+        )
 
     def _opaque(self, array: Output) -> str:
         outputs = array.opaque.outputs
@@ -558,7 +564,9 @@ class _Reader:
 
         def compute(*index: Linear) -> Scalar:
             places = unflatten(flatten(index, shape), extents)
-            return placed(expression, self.program, dict(zip(variables, places, strict=True)), self.expressions.index_of)
+            return placed(
+                expression, self.program, dict(zip(variables, places, strict=True)), self.expressions.index_of
+            )
 
         return compute
 

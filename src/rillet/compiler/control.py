@@ -47,18 +47,15 @@ class Region:
                 pending.extend(array.opaque.outputs)
         return [found[number] for number in sorted(found)]
 
-    def captured(self) -> tuple[list[Array], list[Array]]:
-        """What is read of the arrays around it: those that must be in memory, and those that are read by `at`, which may
-        be views of such."""
-        stored: dict[int, Array] = {}
-        viewed: dict[int, Array] = {}
+    def capture(self, stored: dict[int, Array], viewed: dict[int, Array]) -> None:
+        """Collects, by their numbers, the arrays around that are read: those that must be in memory, and those that are
+        read by `at`, which may be views of such."""
         for array in self.needed():
             for source in array.reads:
-                if source.number in self.inside:
-                    continue
-                needs_memory = isinstance(array, Contraction) or (isinstance(array, Output) and not array.streams(source))
-                _capture(source, needs_memory, stored, viewed)
-        return list(stored.values()), [array for number, array in viewed.items() if number not in stored]
+                if source.number not in self.inside:
+                    needs_memory = isinstance(array, Contraction)
+                    needs_memory |= isinstance(array, Output) and not array.streams(source)
+                    _capture(source, needs_memory, stored, viewed)
 
 
 def _capture(array: Array, needs_memory: bool, stored: dict[int, Array], viewed: dict[int, Array]) -> None:
@@ -81,26 +78,55 @@ def _is_plain_view(array: Map) -> bool:
 
 
 class Control(Opaque):
-    """A node with regions. Its outputs are declared with `in_place` where their memory first holds an input's value."""
+    """A node with regions. starts: what the memory of each output first holds; None where that does not matter."""
 
-    __slots__ = ("regions",)
+    __slots__ = ("regions", "starts")
 
     def __init__(
-        self, name: str, regions: Sequence[Region], inputs: Sequence[Array], in_place: dict[int, int]
+        self,
+        program: Arrays,
+        name: str,
+        regions: Sequence[Region],
+        starts: Sequence[Array | None],
+        shapes: Sequence[tuple[tuple[int, ...], DType]],
     ) -> None:
-        """inputs: besides what the regions read of the arrays around them."""
+        """shapes: shape and dtype of each output."""
+        super().__init__(name, (), _refuse)
+        self.regions = list(regions)
+        self.starts = list(starts)
+        for shape, dtype in shapes:
+            Output(program, self, shape, dtype)
+        self.settle()
+
+    def asks(self) -> list[Array]:
+        """What the node itself reads."""
+        return []
+
+    def behind(self, position: int) -> list[Array]:
+        """What an output is made of, inside of the regions too."""
+        raise NotImplementedError
+
+    def keep(self, positions: Sequence[int]) -> None:
+        """Drops all outputs but these."""
+        self.starts = [self.starts[position] for position in positions]
+        self.outputs = [self.outputs[position] for position in positions]
+        for place, output in enumerate(self.outputs):
+            output.position = place
+
+    def settle(self) -> None:
+        """Finds out what is read of the arrays around."""
+        first = [*self.asks(), *[start for start in self.starts if start is not None]]
         stored: dict[int, Array] = {}
         viewed: dict[int, Array] = {}
-        for region in regions:
-            more_stored, more_viewed = region.captured()
-            stored.update({array.number: array for array in more_stored})
-            viewed.update({array.number: array for array in more_viewed})
-        known = {array.number for array in inputs}
-        whole = [*inputs, *[array for number, array in stored.items() if number not in known]]
+        for region in self.regions:
+            region.capture(stored, viewed)
+        known = {array.number for array in first}
+        whole = [*first, *[array for number, array in stored.items() if number not in known]]
         views = [array for number, array in viewed.items() if number not in known and number not in stored]
-        streamed = range(len(whole), len(whole) + len(views))
-        super().__init__(name, [*whole, *views], _refuse, in_place=in_place, streamed=streamed)
-        self.regions = list(regions)
+        self.inputs = (*whole, *views)
+        self.streamed = frozenset(range(len(whole), len(self.inputs)))
+        held = [place for place, start in enumerate(self.starts) if start is not None]
+        self.in_place = {output: len(self.asks()) + place for place, output in enumerate(held)}
 
 
 def _refuse(writer: object) -> None:
@@ -115,16 +141,24 @@ class Loop(Control):
 
     __slots__ = ("condition",)
 
-    def __init__(
-        self, program: Arrays, region: Region, condition: Source, starts: Sequence[Array | None]
-    ) -> None:
+    def __init__(self, program: Arrays, region: Region, condition: Source, starts: Sequence[Array | None]) -> None:
         """starts: the first value of each state; None for one that needs none."""
-        inputs = [start for start in starts if start is not None]
-        places = [number for number, start in enumerate(starts) if start is not None]
-        super().__init__("loop", [region], inputs, {output: place for place, output in enumerate(places)})
         self.condition = condition
-        for state, _ in region.updates:
-            Output(program, self, state.shape, state.dtype)
+        shapes = [(state.shape, state.dtype) for state, _ in region.updates]
+        super().__init__(program, "loop", [region], starts, shapes)
+
+    @property
+    def region(self) -> Region:
+        return self.regions[0]
+
+    def behind(self, position: int) -> list[Array]:
+        start = self.starts[position]
+        return [self.condition, self.region.updates[position][1], *([] if start is None else [start])]
+
+    def keep(self, positions: Sequence[int]) -> None:
+        super().keep(positions)
+        self.region.updates = [self.region.updates[position] for position in positions]
+        self.region.results = [value for _, value in self.region.updates]
 
 
 class Conditional(Control):
@@ -141,18 +175,53 @@ class Conditional(Control):
         conditions: Sequence[Array],
         regions: Sequence[Region],
         values: Sequence[Sequence[Array | None]],
-        outputs: Sequence[tuple[tuple[int, ...], DType]],
+        shapes: Sequence[tuple[tuple[int, ...], DType]],
         starts: Sequence[Array | None],
     ) -> None:
-        """values: for each region, one an output. starts: for each output, what its memory holds at the start, if it matters."""
-        inputs = [*conditions, *[start for start in starts if start is not None]]
-        places = [number for number, start in enumerate(starts) if start is not None]
-        in_place = {output: len(conditions) + place for place, output in enumerate(places)}
-        super().__init__("conditional", regions, inputs, in_place)
+        """values: for each region, one an output."""
         self.conditions = list(conditions)
         self.values = [list(row) for row in values]
-        for shape, dtype in outputs:
-            Output(program, self, shape, dtype)
+        super().__init__(program, "conditional", regions, starts, shapes)
+
+    def asks(self) -> list[Array]:
+        return self.conditions
+
+    def behind(self, position: int) -> list[Array]:
+        made = [row[position] for row in self.values]
+        return [*self.conditions, *[array for array in (*made, self.starts[position]) if array is not None]]
+
+    def keep(self, positions: Sequence[int]) -> None:
+        super().keep(positions)
+        for number, row in enumerate(self.values):
+            self.values[number] = kept = [row[position] for position in positions]
+            self.regions[number].results = [value for value in kept if value is not None]
+
+
+def drop_unread(results: Iterable[Array]) -> None:
+    """Drops what loops and conditionals make that none of the results is made of."""
+    states: dict[int, Output] = {}
+    live: set[int] = set()
+    used: dict[Control, set[int]] = {}
+    pending = list(results)
+    while pending:
+        array = pending.pop()
+        if array.number in live:
+            continue
+        live.add(array.number)
+        if isinstance(array, Output) and isinstance(array.opaque, Control):
+            node = array.opaque
+            if node not in used and isinstance(node, Loop):
+                pairs = zip(node.outputs, node.region.updates, strict=True)
+                states.update({state.number: output for output, (state, _) in pairs})
+            used.setdefault(node, set()).add(array.position)
+            pending.extend(node.behind(array.position))
+        elif array.number in states:
+            pending.append(states[array.number])
+        else:
+            pending.extend(array.reads)
+    for node in sorted(used, key=lambda node: node.outputs[0].number):
+        node.keep(sorted(used[node]))
+        node.settle()
 
 
 def dependent(arrays: Iterable[Array], states: Collection[int]) -> set[int]:

@@ -1,16 +1,16 @@
 """Index forms and scalar expressions as text, and back.
 
-    form         3*i0 + i1 - 2         i0, i1, ... are loop variables
-                 (i0 + 3)/4            a division, rounded down
-                 at(x; 10)             a whole number x that the run computes, below 10
-    expression   add(x, y)             an operation, with the dtype of its first operand
-                 cast.int32(x)         ... with another dtype
-                 checked(x; 10)        ... with a number that belongs to it
-                 float32(0.5)          a constant
-                 index(i0 + 1)         a form as an int64
-                 %3[4*i0 + i1]         element number 4*i0 + i1 of an array
-                 %3[i0 - 1 if x]       ... read only where x holds
-    block        {t0 = exp(%3[i0]); div(t0, add(t0, float32(1.0)))}     what is used several times has a name
+form         3*i0 + i1 - 2         i0, i1, ... are loop variables
+             (i0 + 3)/4            a division, rounded down
+             at(x; 10)             a whole number x that the run computes, below 10
+expression   add(x, y)             an operation, with the dtype of its first operand
+             cast.int32(x)         ... with another dtype
+             checked(x; 10)        ... with a number that belongs to it
+             float32(0.5)          a constant
+             index(i0 + 1)         a form as an int64
+             %3[4*i0 + i1]         element number 4*i0 + i1 of an array
+             %3[i0 - 1 if x]       ... read only where x holds
+block        {t0 = exp(%3[i0]); div(t0, add(t0, float32(1.0)))}     what is used several times has a name
 """
 
 from __future__ import annotations

@@ -118,11 +118,7 @@ class _Grouping:
         if array.number in self._replaces:  # not before the kernels that read the old value
             behind = {**behind, **self._readers.get(self._replaces[array.number].number, {})}
         for group, as_role in self._candidates(fresh, role, behind, sources) if self._fuse else ():
-            if (
-                group.work <= _LARGEST
-                and self._may_join(group, behind)
-                and self._fits(group, array, fresh, as_role)
-            ):
+            if group.work <= _LARGEST and self._may_join(group, behind) and self._fits(group, array, fresh, as_role):
                 self._join(group, array, as_role, sources)
                 self._depend(group, behind)
                 return

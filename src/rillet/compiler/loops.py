@@ -8,12 +8,21 @@ from rillet.compiler.groups import RowsGroup
 from rillet.compiler.index import Dynamic, FloorDivision, Linear, Variable
 from rillet.compiler.scalar import Scalar
 
+# A loop is not split more often.
+_MOST_SPLITS = 6
+
 
 def align_loops(group: RowsGroup) -> None:
-    """Splits loops whose variables are divided by something, then merges loops that always go together."""
-    for _ in range(6):
-        if not _split_one(group, _forms(group)):
-            break
+    """Merges loops that always go together, and splits those whose variables are divided by something."""
+    _merge(group)
+    splits = 0
+    while splits < _MOST_SPLITS and _split_one(group, _forms(group)):
+        splits += 1
+    if splits:
+        _merge(group)
+
+
+def _merge(group: RowsGroup) -> None:
     forms = _forms(group)
     position = len(group.extents) - 1
     while position > 0:

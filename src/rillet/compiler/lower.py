@@ -57,7 +57,7 @@ def can_lower(operation: Operation) -> bool:
     type_, definition = operation.type, operation.definition
     if type_ in _CREATES_VARIABLE or type_ == "NoOp":
         return True
-    if definition.fold is not None and not operation.inputs:
+    if definition.fold is not None and not operation.inputs and type_ not in RULES:
         return all(supported(tensor.dtype) for tensor in operation.outputs)
     if type_ not in RULES and (not definition.elementwise or _kind(operation) in _UNTRACEABLE):
         return False
@@ -176,7 +176,7 @@ class Lowering:
 
     def lower(self, operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
         definition = operation.definition
-        if not operation.inputs and definition.fold is not None:
+        if not operation.inputs and definition.fold is not None and operation.type not in RULES:
             value = definition.fold(operation)
             if value is not None:
                 return [self._constant(np.asarray(value), operation)]

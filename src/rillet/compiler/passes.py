@@ -57,16 +57,19 @@ def _names(text: str) -> frozenset[str]:
 
 def run_passes(passes: Sequence[Pass], program: Any, off: Collection[str] = ()) -> Any:
     """The program after these passes, without those named in `off`. Raises InvalidProgram where one breaks it."""
-    checks, prints = config.VERIFY.value, config.DEBUG.value >= 3
     for each in passes:
-        if each.run is None or (each.optional and each.name in off):
-            continue
-        program = each.run(program)
-        if checks:
-            verify(program, each.name)
-        if prints:
-            print(f"rillet: after {each.name}\n{text_of(program)}", file=sys.stderr)
+        if each.run is not None and not (each.optional and each.name in off):
+            program = each.run(program)
+            observe(program, each.name)
     return program
+
+
+def observe(program: Any, name: str) -> None:
+    """Checks and prints the program, if that is wanted, after the pass of that name."""
+    if config.VERIFY.value:
+        verify(program, name)
+    if config.DEBUG.value >= 3:
+        print(f"rillet: after {name}\n{text_of(program)}", file=sys.stderr)
 
 
 def verify(program: Any, name: str = "reading") -> None:

@@ -90,9 +90,7 @@ class Call:
         return self.dtypes()[output]
 
     def dtypes(self) -> list[DType]:
-        return [
-            dtype.base_dtype for dtype in argument_dtypes(self.operation.definition.signature.outputs, self.attrs)
-        ]
+        return [dtype.base_dtype for dtype in argument_dtypes(self.operation.definition.signature.outputs, self.attrs)]
 
     def value(self, array: Array) -> np.ndarray[Any, Any]:
         """The array's value, known now. NeedsValue or NotLowered where it isn't."""

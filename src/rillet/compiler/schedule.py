@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Output, Source
+from rillet.compiler.control import drop_unread
 from rillet.compiler.grouping import group_arrays
 from rillet.compiler.groups import Group, OpaqueGroup, RowsGroup
 from rillet.compiler.loops import align_loops
@@ -52,6 +53,8 @@ def find_needed(schedule: Schedule) -> Schedule:
     """Leaves out what no result and no update is made of; what only updates need comes last."""
     order: dict[int, Array] = {}
     inside = schedule.inside
+    if inside is None:
+        drop_unread([*schedule.results, *[value for _, value in schedule.updates]])
 
     def is_around(array: Array) -> bool:
         return inside is not None and array.number not in inside and not isinstance(array, Constant)

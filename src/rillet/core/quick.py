@@ -169,7 +169,7 @@ def _tensor_of(value: Any, wanted: DType | None) -> EagerTensor | None:
         found = dtypes.FROM_NUMPY.get(value.dtype)
         return None if found is None or value.dtype.kind == "O" else EagerTensor(value, found)
     if type(getattr(value, "_source", None)) is EagerTensor:  # a variable
-        return value.value() if wanted is None or wanted is value.dtype else None  # type: ignore[no-any-return]
+        return value.value() if wanted is None or wanted is value.dtype else None
     if wanted is None:
         return None
     if wanted.is_integer:
@@ -199,7 +199,7 @@ def run_quickly(
         return UNFIT
     arrays: list[Any] = []
     key: tuple[Any, ...] = ()
-    operands: Sequence[Any] | None = inputs
+    operands: Any = inputs
     for value in inputs:
         if type(value) is not EagerTensor:
             operands = form.concrete(inputs)
@@ -209,7 +209,7 @@ def run_quickly(
             break
         arrays.append(value._array)
         key += (value.dtype.as_datatype_enum,)
-    case = form.cases.get(key, UNFIT)
+    case: Any = form.cases.get(key, UNFIT)
     if case is UNFIT:
         case = form.case(key)
     if case is None or (case.needed and not (attrs and case.needed <= attrs.keys())):
@@ -335,6 +335,7 @@ def quick_binary(
     constants = _CONSTANTS
     elsewhere = context.ELSEWHERE
     get_frame = sys._getframe
+    make = object.__new__
     tensors = frozenset(dtype.as_datatype_enum for dtype in allowed)
     # NumPy takes a Python number in the array's dtype; the extension types don't know that rule.
     native = [dtype for dtype in allowed if dtype.numpy_dtype.isbuiltin == 1 and not dtype.is_bool]
@@ -368,17 +369,19 @@ def quick_binary(
         try:
             if right is None:
                 right = _as_constant(other, dtype, state)
+            is_large = left.size >= LARGE and definition is not None
             if reflected:
                 left, right = right, left
-            result = None
-            if left.size >= LARGE and definition is not None:
-                result = run_large(definition, {}, (left, right))
+            result = run_large(definition, {}, (left, right)) if is_large else None
             if result is None:
                 result = state.run_quietly(run, left, right)
         except Exception:
             return slow(self, other)  # it fails again there, where the reason is found
         frame = get_frame(1)
-        output = EagerTensor(result, dtypes.bool if makes_bool else dtype, (frame.f_code, frame.f_lasti))
+        output = make(EagerTensor)  # without the call of __init__, which would take a tenth of the time
+        output._array = result
+        output.dtype = dtypes.bool if makes_bool else dtype
+        output._site = (frame.f_code, frame.f_lasti)
         if listener is not None and definition is not None:
             if kind is not EagerTensor:
                 other = _as_constant(other, dtype, state)

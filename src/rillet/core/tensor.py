@@ -259,7 +259,8 @@ class SymbolicTensor(Tensor):
     """Output `value_index` of operation `op`: an edge of the graph, named "op:index"."""
 
     __slots__ = ("_shape", "op", "value_index")
-    __hash__ = object.__hash__  # by identity, as Tensor's, without a call of Python: dictionaries of feeds are made often
+    # By identity, as Tensor's, but without a call of Python: dictionaries of feeds are made often.
+    __hash__ = object.__hash__
 
     def __init__(self, op: Operation, value_index: int, dtype: DType) -> None:
         self.op = op

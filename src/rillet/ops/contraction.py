@@ -51,7 +51,7 @@ def _labels(text: str, equation: str) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _spelled_out(labels: tuple[str, ...], rank: int) -> tuple[Label, ...]:
+def spelled_out(labels: tuple[str, ...], rank: int) -> tuple[Label, ...]:
     """`labels` with the axes of the ellipsis, in an array of `rank` dimensions or in the output (rank then is that of
     the ellipsis and the letters)."""
     if ELLIPSIS not in labels:
@@ -127,12 +127,12 @@ def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
     inputs, output = parse(equation)
     if len(inputs) != len(shapes) or len(shapes) > 2:
         raise ValueError(f"Expected {len(inputs)} inputs for equation {equation}, and at most 2, but got {len(shapes)}")
-    spelled = [_checked_labels(labels, len(shape), index) for index, (labels, shape) in enumerate(zip(inputs, shapes))]
-    sizes = _common_sizes(shapes, spelled)
+    spelled = [checked_labels(labels, len(shape), index) for index, (labels, shape) in enumerate(zip(inputs, shapes))]
+    sizes = common_sizes(shapes, spelled)
     ellipsis_rank = -min((label for label in sizes if isinstance(label, int)), default=0)
     if ellipsis_rank and ELLIPSIS not in output:
         raise ValueError(_NO_ELLIPSIS.format(ellipsis_rank))
-    wanted = _spelled_out(output, len(output) - 1 + ellipsis_rank)
+    wanted = spelled_out(output, len(output) - 1 + ellipsis_rank)
     kept = tuple(dict.fromkeys(wanted))
     present = [_present(labels, shape, sizes) for labels, shape in zip(spelled, shapes)]
     needed = [{*kept, *(label for other in present if other is not labels for label in other)} for labels in present]
@@ -151,14 +151,14 @@ def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
 _NO_ELLIPSIS = "Output contains {} broadcasting dimension(s) but no ellipsis (...) was found in the output subscripts."
 
 
-def _checked_labels(labels: tuple[str, ...], rank: int, index: int) -> tuple[Label, ...]:
+def checked_labels(labels: tuple[str, ...], rank: int, index: int) -> tuple[Label, ...]:
     explicit = len(labels) - (ELLIPSIS in labels)
     if rank != explicit and (ELLIPSIS not in labels or rank < explicit):
         raise ValueError(f"input {index} has another rank than its subscripts")
-    return _spelled_out(labels, rank)
+    return spelled_out(labels, rank)
 
 
-def _common_sizes(shapes: Sequence[tuple[int, ...]], spelled: Sequence[tuple[Label, ...]]) -> dict[Label, int]:
+def common_sizes(shapes: Sequence[tuple[int, ...]], spelled: Sequence[tuple[Label, ...]]) -> dict[Label, int]:
     """The size of each label. ValueError where two differ; those of an ellipsis are broadcast."""
     sizes: dict[Label, int] = {}
     for dimensions, labels in zip(shapes, spelled):
@@ -243,7 +243,7 @@ def _einsum_shape(op: Operation) -> TensorShape:
         raise ShapeError(_NO_ELLIPSIS.format(rank), hint="'...' on the right of '->' as well")
     if ELLIPSIS in output and not ellipsis_known:
         return UNKNOWN
-    return TensorShape([sizes[label] for label in _spelled_out(output, len(output) - 1 + rank)])
+    return TensorShape([sizes[label] for label in spelled_out(output, len(output) - 1 + rank)])
 
 
 def _text(equation: Any) -> str:
@@ -260,7 +260,7 @@ def _static_labels(op: Operation, index: int, labels: tuple[str, ...], rank: int
             f"Expected input {index} to have {at_least}rank {explicit} but got: {rank}",
             {index: range(rank)},
         )
-    return _spelled_out(labels, rank)
+    return spelled_out(labels, rank)
 
 
 def _merge_size(
@@ -405,7 +405,7 @@ def _sizes_of(unique: tuple[str, ...], x: Any, labels: tuple[str, ...]) -> Any:
         return shape(x)
     if ELLIPSIS in labels and x.shape.rank is None:
         raise LookupError("The gradient of an einsum with '...' and repeated labels needs an input of known rank.")
-    spelled = _spelled_out(labels, x.shape.rank if ELLIPSIS in labels else len(labels))
+    spelled = spelled_out(labels, x.shape.rank if ELLIPSIS in labels else len(labels))
     axes = [spelled.index(label) for label in dict.fromkeys(spelled)]
     return apply_op(REGISTRY["GatherV2"], (shape(x), np.array(axes, np.int32), 0))
 

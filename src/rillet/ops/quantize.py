@@ -31,7 +31,6 @@ def _nudged(low: Any, high: Any, num_bits: int, narrow_range: bool) -> tuple[Any
 
 
 def _fake_quantized(value: Any, low: Any, high: Any, num_bits: int, narrow_range: bool) -> Any:
-    low, high = np.float32(low), np.float32(high)
     bottom, top, step = _nudged(low, high, num_bits, narrow_range)
     inverse = np.float32(1) / step
     places = np.floor((np.clip(value, bottom, top) - bottom) * inverse + np.float32(0.5))
@@ -39,11 +38,8 @@ def _fake_quantized(value: Any, low: Any, high: Any, num_bits: int, narrow_range
     return np.where((low == 0) & (high == 0), np.float32(0), result).astype(np.float32)
 
 
-def _fake_gradients(
-    dy: Any, value: Any, low: Any, high: Any, num_bits: int, narrow_range: bool
-) -> tuple[Any, Any, Any]:
+def fake_gradients(dy: Any, value: Any, low: Any, high: Any, num_bits: int, narrow_range: bool) -> tuple[Any, Any, Any]:
     """The part of `dy` inside the range, below it, and above it."""
-    low, high = np.float32(low), np.float32(high)
     bottom, top, _ = _nudged(low, high, num_bits, narrow_range)
     everywhere = (low == 0) & (high == 0)
     below, above = (value < bottom) & ~everywhere, (value > top) & ~everywhere
@@ -53,7 +49,7 @@ def _fake_gradients(
 
 def _fake_args(value: Any, *, min: float, max: float, num_bits: int, narrow_range: bool) -> Any:
     _check_order(min, max)
-    return _fake_quantized(value, min, max, num_bits, narrow_range)
+    return _fake_quantized(value, np.float32(min), np.float32(max), num_bits, narrow_range)
 
 
 def _check_order(low: float, high: float) -> None:
@@ -63,7 +59,7 @@ def _check_order(low: float, high: float) -> None:
 
 def _fake_args_gradient(dy: Any, value: Any, *, min: float, max: float, num_bits: int, narrow_range: bool) -> Any:
     _check_order(min, max)
-    return _fake_gradients(dy, value, min, max, num_bits, narrow_range)[0]
+    return fake_gradients(dy, value, np.float32(min), np.float32(max), num_bits, narrow_range)[0]
 
 
 def _fake_vars(value: Any, low: Any, high: Any, *, num_bits: int, narrow_range: bool) -> Any:
@@ -73,7 +69,7 @@ def _fake_vars(value: Any, low: Any, high: Any, *, num_bits: int, narrow_range: 
 def _fake_vars_gradient(
     dy: Any, value: Any, low: Any, high: Any, *, num_bits: int, narrow_range: bool
 ) -> tuple[Any, Any, Any]:
-    inside, below, above = _fake_gradients(dy, value, low, high, num_bits, narrow_range)
+    inside, below, above = fake_gradients(dy, value, low, high, num_bits, narrow_range)
     rest = tuple(range(np.ndim(value) - np.ndim(low)))
     return inside, np.asarray(below.sum(axis=rest), np.float32), np.asarray(above.sum(axis=rest), np.float32)
 

@@ -128,7 +128,7 @@ def _define_update(resource_type: str, ref_type: str, update: Callable[[Variable
     def assign_reference(state: VariableState, value: Any, *, validate_shape: bool) -> VariableState:
         if validate_shape:
             return on_reference(state, value)
-        state.value = value
+        state.value = _copy(value)
         return state
 
     define(
@@ -144,7 +144,12 @@ def _define_update(resource_type: str, ref_type: str, update: Callable[[Variable
     )  # fmt: skip
 
 
-_define_update("AssignVariableOp", "Assign", lambda state, value: value)
+def _copy(value: Any) -> Any:
+    """The array to keep for `value`, which may be the user's own (fed, or passed to assign), and be changed later."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+_define_update("AssignVariableOp", "Assign", lambda state, value: _copy(value))
 _define_update("AssignAddVariableOp", "AssignAdd", lambda state, value: np.add(_fitting(state, value), value))
 _define_update("AssignSubVariableOp", "AssignSub", lambda state, value: np.subtract(_fitting(state, value), value))
 

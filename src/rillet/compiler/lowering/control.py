@@ -1,37 +1,46 @@
-"""Branches and loops whose course is known when they are lowered: the branch that is taken, and the turns of a loop, are
-lowered in place, as if they had been written out."""
+"""Branches and loops. Where the course is known now, the branch that is taken, or the turns of a short loop, are lowered in
+place, as if they had been written out; others become conditionals and loops of the program."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 from rillet.compiler.arrays import Array
 from rillet.compiler.lower import can_lower
+from rillet.compiler.lowering.conditionals import lower_conditional
+from rillet.compiler.lowering.induction import course_of
 from rillet.compiler.lowering.list_values import EqualList, KnownList, ListValue
+from rillet.compiler.lowering.loops import lower_loop
 from rillet.compiler.lowering.places import known
 from rillet.compiler.rules import Call, NotLowered, lowering
+from rillet.core import dtypes
 from rillet.core.function import Function
 from rillet.core.graph import Operation
 from rillet.ops.control import branches_of
 
-# Loops of more operations than this, all turns together, are not written out.
-_MOST_OPERATIONS = 4000
+# Loops are written out if all turns together have no more operations; and, where they can't be loops, if no more than that.
+_SHORT, _MOST_OPERATIONS = 64, 4000
+
+_lowerable: weakref.WeakKeyDictionary[Function, bool] = weakref.WeakKeyDictionary()
 
 
-def bodies_of(operation: Operation) -> list[Function]:
-    """The functions that a loop or branch runs."""
-    if "body" in operation.attrs:
-        return [operation.attrs["cond"], operation.attrs["body"]]
-    return branches_of(operation)
+def _is_lowerable(body: Function) -> bool:
+    """Whether all inside has a compiled form, as far as the operations tell."""
+    found = _lowerable.get(body)
+    if found is None:
+        found = _lowerable[body] = all(can_lower(operation) for operation in body.operations)
+    return found
 
 
 def _has_foreign_parts(operation: Operation) -> bool:
-    """Whether something inside has no compiled form."""
-    return not all(can_lower(inner) for body in bodies_of(operation) for inner in body.operations)
+    attrs = operation.attrs
+    bodies = [attrs["cond"], attrs["body"]] if "body" in attrs else branches_of(operation)
+    return not all(map(_is_lowerable, bodies))
 
 
-def truth(call: Call, value: Array) -> bool | None:
+def truth(program: Any, value: Array) -> bool | None:
     """Whether a value counts as true; None where that takes the run."""
     if value.rank:
         return value.size > 0
@@ -44,16 +53,25 @@ def truth(call: Call, value: Array) -> bool | None:
 
 @lowering("If", "StatelessIf", unless=_has_foreign_parts, passes=True)
 def branch(call: Call, condition: Array, *inputs: Any) -> Sequence[Any]:
-    chosen = truth(call, condition)
-    call.require(chosen is not None, "a condition that only the run knows")
-    return call.lowering.inline(branches_of(call.operation)[0 if chosen else 1], inputs)
+    program, branches = call.program, branches_of(call.operation)
+    chosen = truth(program, condition)
+    if chosen is not None:
+        return call.lowering.inline(branches[0 if chosen else 1], inputs)
+    if not condition.dtype.is_bool:
+        condition = program.elementwise("ne", dtypes.bool, condition, program.constant(0, condition.dtype))
+    return lower_conditional(call, [condition], branches, inputs)
 
 
 @lowering("Case", "StatelessCase", unless=_has_foreign_parts, passes=True)
 def case(call: Call, index: Array, *inputs: Any) -> Sequence[Any]:
-    branches, number = branches_of(call.operation), known(index.at())
-    call.require(number is not None, "an index that only the run knows")
-    return call.lowering.inline(branches[number if 0 <= number < len(branches) else -1], inputs)
+    program, branches, number = call.program, branches_of(call.operation), known(index.at())
+    if number is not None:
+        return call.lowering.inline(branches[number if 0 <= number < len(branches) else -1], inputs)
+    conditions = [
+        program.elementwise("eq", dtypes.bool, index, program.constant(place, index.dtype))
+        for place in range(len(branches) - 1)
+    ]
+    return lower_conditional(call, conditions, branches, inputs)
 
 
 # ---- loops ----------------------------------------------------------------------------------------------------------
@@ -61,50 +79,52 @@ def case(call: Call, index: Array, *inputs: Any) -> Sequence[Any]:
 
 @lowering("While", "StatelessWhile", unless=_has_foreign_parts, passes=True)
 def loop(call: Call, *inputs: Any) -> Sequence[Any]:
-    return _Loop(call).written_out(inputs)
+    condition, body = call.attrs["cond"], call.attrs["body"]
+    course = course_of(condition, body, inputs, call.lowering.greatest)
+    turns = course.exact
+    if turns is not None and turns * (len(body.operations) + len(condition.operations)) <= _SHORT:
+        return _written_out(call, inputs)
+    variables = dict(call.lowering.current)
+    try:
+        return lower_loop(call, inputs, course)
+    except NotLowered as refusal:
+        call.lowering.current.update(variables)
+        try:
+            return _written_out(call, inputs)
+        except NotLowered:
+            raise refusal from None
 
 
-class _Loop:
-    """A loop being lowered. Its variables come first among the results of the body, then what is collected, an entry a
-    turn, in a list each."""
+def _written_out(call: Call, inputs: Sequence[Any]) -> list[Any]:
+    """The turns of the loop one after the other."""
+    condition, body, low = call.attrs["cond"], call.attrs["body"], call.lowering
+    count, values = len(body.inputs), list(inputs)
+    collected: list[list[Any]] = [[] for _ in body.outputs[count:]]
+    done = 0
+    while _proceeds(call, condition, values):
+        done += len(body.operations) + len(condition.operations)
+        call.require(done <= _MOST_OPERATIONS, "a long loop")
+        results = low.inline(body, values)
+        values = results[:count]
+        for column, value in zip(collected, results[count:], strict=True):
+            column.append(low.as_value(value))
+    after = [
+        low.as_value(value) if tensor.dtype.is_ref_dtype else value
+        for tensor, value in zip(body.inputs, values, strict=True)
+    ]
+    return [*after, *[_as_list(call, *each) for each in zip(body.outputs[count:], collected, strict=True)]]
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.condition: Function = call.attrs["cond"]
-        self.body: Function = call.attrs["body"]
-        self.count = len(self.body.inputs)
 
-    def written_out(self, inputs: Sequence[Any]) -> list[Any]:
-        call, values = self.call, list(inputs)
-        collected: list[list[Any]] = [[] for _ in self.body.outputs[self.count :]]
-        done = 0
-        while self._proceeds(values):
-            done += len(self.body.operations) + len(self.condition.operations)
-            call.require(done <= _MOST_OPERATIONS, "a long loop")
-            results = call.lowering.inline(self.body, values)
-            values = results[: self.count]
-            for column, value in zip(collected, results[self.count :], strict=True):
-                column.append(value)
-        return [*self._final(values), *map(self._as_list, self.body.outputs[self.count :], collected)]
+def _proceeds(call: Call, condition: Function, values: Sequence[Any]) -> bool:
+    (found,) = call.lowering.inline(condition, values)
+    proceeds = truth(call.program, call.lowering.as_value(found))
+    if proceeds is None:
+        raise NotLowered(f"{call.operation.name}: a condition that only the run knows")
+    return proceeds
 
-    def _proceeds(self, values: Sequence[Any]) -> bool:
-        (condition,) = self.call.lowering.inline(self.condition, values)
-        proceeds = truth(self.call, self.call.lowering.as_value(condition))
-        if proceeds is None:
-            raise NotLowered(f"{self.call.operation.name}: a condition that only the run knows")
-        return proceeds
 
-    def _final(self, values: Sequence[Any]) -> list[Any]:
-        """What the loop returns: of a reference variable its value."""
-        return [
-            self.call.lowering.as_value(value) if tensor.dtype.is_ref_dtype else value
-            for tensor, value in zip(self.body.inputs, values, strict=True)
-        ]
-
-    def _as_list(self, tensor: Any, values: Sequence[Any]) -> ListValue:
-        dtype = tensor.dtype.base_dtype
-        first = values[0] if values else None
-        if first is not None and len(values) > 1 and all(value is first for value in values):
-            return EqualList(self.call.program, dtype, tensor.shape, first, len(values))
-        items = tuple(self.call.lowering.as_value(value) for value in values)
-        return KnownList(self.call.program, dtype, tensor.shape, items)
+def _as_list(call: Call, tensor: Any, values: Sequence[Any]) -> ListValue:
+    dtype = tensor.dtype.base_dtype
+    if len(values) > 1 and all(value is values[0] for value in values):
+        return EqualList(call.program, dtype, tensor.shape, values[0], len(values))
+    return KnownList(call.program, dtype, tensor.shape, tuple(values))

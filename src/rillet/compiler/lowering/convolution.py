@@ -16,13 +16,12 @@ from typing import NamedTuple
 from rillet.compiler.arrays import Array, Arrays, Contraction
 from rillet.compiler.index import Index, Linear
 from rillet.compiler.lowering.windows import (
+    Covering,
     Place,
+    Sliding,
     channels_first,
     combined,
     from_channels_last,
-    reads_of_windows,
-    sum_of_coverings,
-    taps,
     to_channels_last,
     windows_of,
 )
@@ -63,7 +62,7 @@ def _groups(call: Call, channels: int, filters: Array) -> int:
 
 
 def pad_image(program: Arrays, image: Array, padding: Sequence[tuple[int, int]], first: bool) -> Array:
-    """An image, in the layout it has, with zeros around it (cut off where the padding is negative); seen channels-last."""
+    """An image, in the layout it has, with zeros around it; cut off where the padding is negative."""
     pairs = [(0, 0), (0, 0), *padding] if first else [(0, 0), *padding, (0, 0)]
     if any(before < 0 or after < 0 for before, after in pairs):
         cut = [(max(-before, 0), max(-after, 0)) for before, after in pairs]
@@ -71,7 +70,12 @@ def pad_image(program: Arrays, image: Array, padding: Sequence[tuple[int, int]],
         image = program.slice(image, [before for before, _ in cut], sizes)
     if any(before > 0 or after > 0 for before, after in pairs):
         image = program.pad(image, [max(before, 0) for before, _ in pairs], [max(after, 0) for _, after in pairs])
-    return to_channels_last(program, image, first)
+    return image
+
+
+def _at(first: bool, batch: Linear, spatial: Sequence[Linear], channel: Linear) -> Index:
+    """A place in an image, in its layout."""
+    return (batch, channel, *spatial) if first else (batch, *spatial, channel)
 
 
 def convolve(
@@ -83,19 +87,21 @@ def convolve(
     groups: int = 1,
     first: bool = False,
 ) -> Array:
-    """[batch, *outputs, out] (or, if `first`, [batch, out, *outputs]) of a channels-last image without padding and of
-    filters [*window, in / groups, out]; steps: a stride and a dilation for each spatial dimension.
+    """The convolution of an image that has its padding with filters [*window, in / groups, out], in the image's layout:
+    [batch, *outputs, out] or, if `first`, [batch, out, *outputs].
+
+    steps: a stride and a dilation for each spatial dimension.
     """
     *window, depth, columns = filters.shape
     batch, width, rank = image.shape[0], columns // groups, len(window)
-    whole = (1,) * 0 if groups == 1 else (groups,)
+    whole = () if groups == 1 else (groups,)
 
     def place(row: Index, inner: Index, group: Index) -> Index:
         spatial = [
             part * stride + tap * dilation
             for part, tap, (stride, dilation) in zip(row[1:], inner[:rank], steps, strict=True)
         ]
-        return (row[0], *spatial, inner[rank] + (group[0] * depth if group else 0))
+        return _at(first, row[0], spatial, inner[rank] + (group[0] * depth if group else 0))
 
     def weight(inner: Index, column: Linear, group: Index) -> Index:
         return (*inner, column + (group[0] * width if group else 0))
@@ -274,24 +280,26 @@ def filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> 
     call.require(len(shape) == image.rank)
     windows = windows_of(call, image.shape, shape[:-2])
     depth, outputs = shape[-2:]
-    x, dy = pad_image(program, image, windows.padding, first), to_channels_last(program, gradient, first)
-    call.require(dy.shape == (x.shape[0], *windows.output_sizes, outputs))
-    call.require(depth > 0 and outputs > 0 and x.shape[-1] % depth == 0 and outputs % (x.shape[-1] // depth) == 0)
-    groups = x.shape[-1] // depth
+    batch, *_, channels = shape_to_channels_last(image.shape, first)
+    found = shape_to_channels_last(gradient.shape, first)
+    call.require(found == (batch, *windows.output_sizes, outputs))
+    call.require(depth > 0 and outputs > 0 and channels % depth == 0 and outputs % (channels // depth) == 0)
+    groups = channels // depth
     width, rank = outputs // groups, windows.rank
+    x = pad_image(program, image, windows.padding, first)
 
     def place(outer: Index, row: Index, inner: Index) -> Index:
         entries = zip(inner[1:], row[:rank], windows.strides, windows.dilations, strict=True)
         spatial = [part * stride + tap * dilation for part, tap, stride, dilation in entries]
-        return (inner[0], *spatial, row[rank] + (outer[0] * depth if outer else 0))
+        return _at(first, inner[0], spatial, row[rank] + (outer[0] * depth if outer else 0))
 
     def error(outer: Index, inner: Index, column: Index) -> Index:
-        return (*inner, column[0] + (outer[0] * width if outer else 0))
+        return _at(first, inner[0], inner[1:], column[0] + (outer[0] * width if outer else 0))
 
     whole = () if groups == 1 else (groups,)
     result: Array = Contraction(
-        program, whole, (*windows.window, depth), (width,), (x.shape[0], *windows.output_sizes),
-        x, place, dy, error, x.dtype,
+        program, whole, (*windows.window, depth), (width,), (batch, *windows.output_sizes),
+        x, place, gradient, error, x.dtype,
     )  # fmt: skip
     if groups > 1:
         result = program.transpose(result, [*range(1, rank + 2), 0, rank + 2])
@@ -301,81 +309,64 @@ def filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> 
 # ---- depthwise ------------------------------------------------------------------------------------------------------
 
 
-def _depthwise(call: Call, shape: Sequence[int], filters: Sequence[int]) -> SlidingWindows:
+def _depthwise(call: Call, shape: Sequence[int], filters: Sequence[int]) -> Sliding:
     call.require(len(shape) == len(filters) == 4 and 0 not in filters, "another rank")
     call.require(shape[1 if channels_first(call) else -1] == filters[2], "depths that don't fit")
     call.require(math.prod(filters[:2]) <= _MOST_TAPS, "large windows")
-    return windows_of(call, shape, filters[:2])
+    return Sliding(call, windows_of(call, shape, filters[:2]))
 
 
 @lowering("DepthwiseConv2dNative")
 def depthwise_convolution(call: Call, image: Array, filters: Array) -> Array:
-    program, first = call.program, channels_first(call)
-    windows = _depthwise(call, image.shape, filters.shape)
-    x = to_channels_last(program, image, first)
-    multiplier = filters.shape[3]
-    read = reads_of_windows(program, x, windows, program.number(0, x.dtype))
+    program, at = call.program, _depthwise(call, image.shape, filters.shape)
+    x, multiplier = at.view(image), filters.shape[3]
+    read = at.reader(x)
 
     def compute(batch: Linear, *index: Linear) -> Scalar:
         *window, output = index
         channel, number = output // multiplier, output % multiplier
         products = [
             program.make("mul", x.dtype, read(batch, window, tap, channel), filters.at(*tap, channel, number))
-            for tap in taps(windows)
+            for tap in at.taps
         ]
         return combined(program, "add", products)
 
-    size = math.prod(windows.window)
-    shape = (x.shape[0], *windows.output_sizes, x.shape[-1] * multiplier)
-    result = program.map(shape, x.dtype, compute, (x, filters), 2 * size, size)
-    return from_channels_last(program, result, first)
+    shape = (*at.shape(x)[:-1], x.shape[-1] * multiplier)
+    return at.map(shape, x.dtype, compute, (x, filters), 2 * at.size, at.size)
 
 
 @lowering("DepthwiseConv2dNativeBackpropInput")
 def depthwise_input_gradient(call: Call, sizes: Array, filters: Array, gradient: Array) -> Array:
-    program, first = call.program, channels_first(call)
-    shape = call.integers(sizes)
-    windows = _depthwise(call, shape, filters.shape)
-    multiplier = filters.shape[3]
-    call.require(math.prod(windows.window) * multiplier <= _MOST_TAPS, "many channels for each")
-    dy = to_channels_last(program, gradient, first)
-    channels = filters.shape[2]
-    call.require(dy.shape == (dy.shape[0], *windows.output_sizes, channels * multiplier))
+    program, shape = call.program, call.integers(sizes)
+    at = _depthwise(call, shape, filters.shape)
+    dy, dtype, multiplier = at.view(gradient), gradient.dtype, filters.shape[3]
+    whole = shape_to_channels_last(shape, at.first)
+    call.require(at.size * multiplier <= _MOST_TAPS, "many channels for each")
+    call.require(dy.shape == (whole[0], *at.windows.output_sizes, whole[-1] * multiplier))
 
-    def term(batch: Linear, place: Place, window: Place, tap: Place, channel: Linear) -> Scalar:
+    def term(batch: Linear, place: Place, covering: Covering, channel: Linear) -> Scalar:
+        window, tap = covering.window, covering.tap
         products = [
-            program.make(
-                "mul",
-                dy.dtype,
-                dy.at(batch, *window, channel * multiplier + number),
-                filters.at(*tap, channel, number),
-            )
-            for number in range(multiplier)
+            program.make("mul", dtype, dy.at(batch, *window, channel * multiplier + k), filters.at(*tap, channel, k))
+            for k in range(multiplier)
         ]
         return combined(program, "add", products)
 
-    whole = (dy.shape[0], *windows.input_sizes, channels)
-    call.require(shape_to_channels_last(shape, first) == whole)
-    result = sum_of_coverings(program, windows, whole, dy.dtype, term, (dy, filters))
-    return from_channels_last(program, result, first)
+    return at.sum_of_coverings(whole, dtype, term, (dy, filters))
 
 
 @lowering("DepthwiseConv2dNativeBackpropFilter")
 def depthwise_filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> Array:
-    program, first = call.program, channels_first(call)
-    shape = call.integers(sizes)
-    windows = _depthwise(call, image.shape, shape)
-    x, dy = to_channels_last(program, image, first), to_channels_last(program, gradient, first)
-    multiplier = shape[3]
-    call.require(dy.shape == (x.shape[0], *windows.output_sizes, shape[2] * multiplier))
-    read = reads_of_windows(program, x, windows, program.number(0, x.dtype))
+    program, shape = call.program, call.integers(sizes)
+    at = _depthwise(call, image.shape, shape)
+    x, dy, multiplier = at.view(image), at.view(gradient), shape[3]
+    call.require(dy.shape == (*at.shape(x)[:-1], shape[2] * multiplier))
+    read = at.reader(x)
 
     def compute(batch: Linear, row: Linear, column: Linear, *index: Linear) -> Scalar:
         *tap, channel, number = index
         value = read(batch, (row, column), tap, channel)
         return program.make("mul", x.dtype, value, dy.at(batch, row, column, channel * multiplier + number))
 
-    products = program.map(
-        (x.shape[0], *windows.output_sizes, *shape), x.dtype, compute, (x, dy), 2, math.prod(windows.window)
-    )
+    products = program.map((*at.shape(x)[:3], *shape), x.dtype, compute, (x, dy), 2, at.size)
     return program.reduce(products, [0, 1, 2], "sum")

@@ -45,6 +45,7 @@ class _Band:
         entry = self.program.constant(numbers, dtypes.int64).at(diagonal)
         return Linear(0, {Dynamic(entry, int(numbers.max()) + 1): 1})
 
+
 def _band_of(call: Call, k: Array | None, rows: int, columns: int) -> _Band:
     numbers = [0] if k is None else call.integers(k)
     call.require(1 <= len(numbers) <= 2)
@@ -92,7 +93,11 @@ def _diagonal_matrix(call: Call, diagonal: Array, k: Array | None, rows: int, co
     batch = diagonal.shape[:-1] if band.count == 1 else diagonal.shape[:-2]
     call.require(diagonal.shape == (*batch, *([band.count] if band.count > 1 else []), band.length))
     return call.program.map(
-        (*batch, rows, columns), diagonal.dtype, lambda *index: _from_packed(band, diagonal, index, padding), (diagonal,), 3
+        (*batch, rows, columns),
+        diagonal.dtype,
+        lambda *index: _from_packed(band, diagonal, index, padding),
+        (diagonal,),
+        3,
     )
 
 
@@ -112,9 +117,7 @@ def set_diagonal(call: Call, x: Array, diagonal: Array, k: Array | None = None) 
     call.require(x.rank >= 2 and x.size > 0)
     band = _band_of(call, k, *x.shape[-2:])
     call.require(diagonal.shape == (*x.shape[:-2], *([band.count] if band.count > 1 else []), band.length))
-    return call.program.map(
-        x.shape, x.dtype, lambda *index: _from_packed(band, diagonal, index, x), (x, diagonal), 3
-    )
+    return call.program.map(x.shape, x.dtype, lambda *index: _from_packed(band, diagonal, index, x), (x, diagonal), 3)
 
 
 # ---- from matrices to diagonals -------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from rillet.core import dtypes
 from rillet.core.dtypes import DType
 
 
-
 def _unary(type_: str, name: str) -> None:
     @lowering(type_)
     def rule(call: Call, x: Array) -> Array:
@@ -66,7 +65,9 @@ def relu_grad(call: Call, gradients: Array, features: Array) -> Array:
     return program.combine(gradients.dtype, masked, gradients, features, cost=2)
 
 
-@lowering("Identity", "StopGradient", "PreventGradient", "Snapshot", "DeepCopy", "GuaranteeConst", "PlaceholderWithDefault")
+@lowering(
+    "Identity", "StopGradient", "PreventGradient", "Snapshot", "DeepCopy", "GuaranteeConst", "PlaceholderWithDefault"
+)
 def identity(call: Call, x: Array) -> Array:
     return x
 

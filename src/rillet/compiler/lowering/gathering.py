@@ -62,9 +62,7 @@ def gather_nd(call: Call, params: Array, indices: Array) -> Array:
     program, outer, depth = call.program, indices.rank - 1, indices.shape[-1]
 
     def compute(*place: Linear) -> Scalar:
-        coordinates = [
-            position(program, indices.at(*place[:outer], axis), params.shape[axis]) for axis in range(depth)
-        ]
+        coordinates = [position(program, indices.at(*place[:outer], axis), params.shape[axis]) for axis in range(depth)]
         return params.at(*coordinates, *place[outer:])
 
     return program.map((*indices.shape[:-1], *params.shape[depth:]), params.dtype, compute, (params, indices), 0)

@@ -5,7 +5,6 @@ Where an element comes from is a table along each axis, which is known; the grad
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from rillet.compiler.arrays import Array, Arrays
 from rillet.compiler.index import Dynamic, Linear
-from rillet.compiler.lowering.windows import combined, reads_of_windows, windows_of
+from rillet.compiler.lowering.windows import Sliding, combined, windows_of
 from rillet.compiler.rules import Call, NotLowered, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
@@ -213,14 +212,12 @@ def mirror_pad_gradient(call: Call, gradient: Array, paddings: Array) -> Array:
 
 @lowering("ExtractImagePatches")
 def extract_patches(call: Call, images: Array) -> Array:
-    program = call.program
-    windows = windows_of(call, images.shape, dilations="rates", size="ksizes")
-    read = reads_of_windows(program, images, windows, program.number(0, images.dtype))
+    at = Sliding(call, windows_of(call, images.shape, dilations="rates", size="ksizes"))
+    read = at.reader(images)
 
     def compute(batch: Linear, row: Linear, column: Linear, *tap: Linear) -> Scalar:
         return read(batch, (row, column), tap[:2], tap[2])
 
-    depth = images.shape[3]
-    shape = (images.shape[0], *windows.output_sizes, *windows.window, depth)
-    patches = program.map(shape, images.dtype, compute, (images,), 1, 1)
-    return program.reshape(patches, (*shape[:3], math.prod(windows.window) * depth))
+    shape = (*at.shape(images)[:3], *at.windows.window, images.shape[3])
+    patches = call.program.map(shape, images.dtype, compute, (images,), 1, 1)
+    return call.program.reshape(patches, (*shape[:3], at.size * shape[-1]))

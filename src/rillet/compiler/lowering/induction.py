@@ -40,9 +40,7 @@ def course_of(condition: Function, body: Function, inputs: Sequence[Any], greate
 
 
 class _Analysis:
-    def __init__(
-        self, condition: Function, body: Function, inputs: Sequence[Any], greatest: Mapping[int, int]
-    ) -> None:
+    def __init__(self, condition: Function, body: Function, inputs: Sequence[Any], greatest: Mapping[int, int]) -> None:
         self.condition = condition
         self.body = body
         self.inputs = inputs
@@ -59,7 +57,11 @@ class _Analysis:
                 steps[index] = step
         self.steps = steps
         turns = [self._turns(term) for term in self._terms(self.condition.outputs[0])]
-        exact = None if any(count is None or not is_exact for count, is_exact in turns) else min(c for c, _ in turns if c is not None)
+        exact = (
+            None
+            if any(count is None or not is_exact for count, is_exact in turns)
+            else min(c for c, _ in turns if c is not None)
+        )
         most = min((count for count, _ in turns if count is not None), default=None)
         return Course(exact, most, steps)
 

@@ -393,7 +393,11 @@ class StoredList(ListValue):
     def stack(self) -> Array:
         """The entries that count."""
         count, buffer = self.known_length, self.buffer
-        return buffer if count == buffer.shape[0] else self.program.slice(buffer, [0] * buffer.rank, (count, *buffer.shape[1:]))
+        return (
+            buffer
+            if count == buffer.shape[0]
+            else self.program.slice(buffer, [0] * buffer.rank, (count, *buffer.shape[1:]))
+        )
 
     def taken_apart(self) -> KnownList:
         rows = tuple(_Row(self.buffer, index) for index in range(self.known_length))

@@ -199,7 +199,9 @@ def _scattered_at(call: Call, values: ListValue, tensor: Array, indices: Array) 
 
 
 @lowering("TensorListConcat", "TensorListConcatV2", passes=True)
-def concat(call: Call, values: ListValue, element_shape: Array | None = None, leading: Array | None = None) -> list[Array]:
+def concat(
+    call: Call, values: ListValue, element_shape: Array | None = None, leading: Array | None = None
+) -> list[Array]:
     shape = as_shape(call.attrs["element_shape"]) if element_shape is None else _shape(call, element_shape)
     whole = values.taken_apart()
     whole.whole_shape(shape)

@@ -13,7 +13,7 @@ from typing import Any
 
 from rillet.compiler.arrays import Array, Arrays, Source
 from rillet.compiler.control import Loop, Region, dependent
-from rillet.compiler.lowering.induction import Course, course_of
+from rillet.compiler.lowering.induction import Course
 from rillet.compiler.lowering.list_values import (
     Counted,
     EqualList,
@@ -26,6 +26,7 @@ from rillet.compiler.lowering.list_values import (
     require,
     with_row,
 )
+from rillet.compiler.lowering.places import known
 from rillet.compiler.rules import Call, NotLowered
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
@@ -43,13 +44,15 @@ class Facts:
     """What is known of a loop's variables, by their positions.
 
     constant: states that no turn changes, by position and number. written: variables that the body assigns to.
-    shapes: of the entries of lists. growth: by how much a list's length changes in a turn; None where that varies.
+    shapes: of the entries of lists. growth: by how much a list's length changes in a turn; None where that varies. set_at:
+    the variables that say at which places entries are set of a list that may grow by that; None for other places.
     """
 
     constant: set[tuple[int, int]] = field(default_factory=set)
     written: dict[VariableState, None] = field(default_factory=dict)
     shapes: dict[int, TensorShape] = field(default_factory=dict)
     growth: dict[int, int | None] = field(default_factory=dict)
+    set_at: dict[int, list[int | None]] = field(default_factory=dict)
 
 
 class Learned(Exception):
@@ -60,11 +63,10 @@ class Learned(Exception):
         self.note = note
 
 
-def lower_loop(call: Call, inputs: Sequence[Any]) -> list[Any]:
+def lower_loop(call: Call, inputs: Sequence[Any], course: Course) -> list[Any]:
     """The results of a While, as a loop. NotLowered where it cannot be one."""
-    condition, body = call.attrs["cond"], call.attrs["body"]
-    course = course_of(condition, body, inputs, call.lowering.greatest)
-    facts = Facts(growth=_expected_growth(body))
+    facts = Facts()
+    _expect(call.attrs["body"], facts)
     for _ in range(4 * len(inputs) + 8):
         try:
             return _Attempt(call, inputs, course, facts).lower()
@@ -73,18 +75,27 @@ def lower_loop(call: Call, inputs: Sequence[Any]) -> list[Any]:
     raise NotLowered(f"{call.operation.name}: a loop whose variables change their nature")
 
 
-def _expected_growth(body: Function) -> dict[int, int | None]:
-    """A guess that saves lowering the body twice: lists that items are pushed to or popped from, one after the other."""
+_LIST_CHANGES = ("TensorListPopBack", "TensorListPushBack", "TensorListSetItem")
+
+
+def _expect(body: Function, facts: Facts) -> None:
+    """Guesses, which save lowering the body several times: what happens to lists, change after change."""
     places = {id(tensor): index for index, tensor in enumerate(body.inputs)}
-    result: dict[int, int | None] = {}
     for index, tensor in enumerate(body.outputs[: len(body.inputs)]):
-        change = 0
-        while id(tensor) not in places and tensor.op.type in ("TensorListPopBack", "TensorListPushBack"):
-            change += 1 if tensor.op.type == "TensorListPushBack" else -1
+        changes = []
+        while id(tensor) not in places and tensor.op.type in _LIST_CHANGES:
+            changes.append(tensor.op)
             tensor = tensor.op.inputs[0]
-        if change and places.get(id(tensor)) == index:
-            result[index] = change
-    return result
+        if not changes or places.get(id(tensor)) != index:
+            continue
+        kinds = [change.type for change in changes]
+        setting = [change for change in changes if change.attrs.get("resize_if_index_out_of_bounds")]
+        facts.growth[index] = kinds.count("TensorListPushBack") - kinds.count("TensorListPopBack")
+        if set(kinds) == {"TensorListPopBack"}:
+            facts.constant.add((index, 0))
+        if setting:
+            facts.growth[index] = None
+            facts.set_at[index] = [places.get(id(change.inputs[1])) for change in setting]
 
 
 # ---- loop variables -------------------------------------------------------------------------------------------------
@@ -164,7 +175,20 @@ class _ListVariable(_Variable):
         most, length = self.attempt.course.most, self.start.length
         require(most is not None and isinstance(length, int), "a list that grows in a loop of unknown length")
         assert most is not None
-        return max(rows, most) if self.growth is None else max(rows, length + most * self.growth)
+        if self.growth is None:
+            return max(rows, length, self._highest_place(most) or most)
+        return max(rows, length + most * self.growth)
+
+    def _highest_place(self, turns: int) -> int | None:
+        """Up to which place a list that may grow is set in so many turns; None where that is not known."""
+        attempt, highest = self.attempt, 0
+        for counter in attempt.facts.set_at.get(self.index, [None]):
+            step = None if counter is None else attempt.course.steps.get(counter)
+            if counter is None or step is None:
+                return None
+            first = attempt.start_of(counter)
+            highest = max(highest, first + 1, first + step * (turns - 1) + 1)
+        return highest
 
     def _length(self) -> Length:
         if self.growth == 0:
@@ -193,12 +217,17 @@ class _ListVariable(_Variable):
             raise Learned(lambda facts: facts.growth.update({index: change if growth == 0 else None}))
 
     def after(self) -> StoredList:
-        attempt = self.attempt
+        attempt, exact = self.attempt, self.attempt.course.exact
         if self.growth is None:
             assert isinstance(self.length, Array)
-            length: Length = attempt.result(self.length)
+            highest = None if exact is None else self._highest_place(exact)
+            length: Length = attempt.result(self.length) if highest is None else max(self.start.length, highest)
         else:
-            length = attempt.after_turns(self.start.length, self.growth, attempt.turns()) if self.growth else self.start.length
+            length = (
+                attempt.after_turns(self.start.length, self.growth, attempt.turns())
+                if self.growth
+                else self.start.length
+            )
         return StoredList(self.start.dtype, self.start.element_shape, attempt.result(self.buffer), length)
 
 
@@ -210,7 +239,9 @@ class _EqualVariable(_Variable):
         self.growth = attempt.facts.growth.get(self.index, 0)
         require(self.growth is not None, "a list whose length changes irregularly")
         assert self.growth is not None
-        length = attempt.after_turns(self.start.length, self.growth, attempt.turn()) if self.growth else self.start.length
+        length = (
+            attempt.after_turns(self.start.length, self.growth, attempt.turn()) if self.growth else self.start.length
+        )
         self.length = length
         return self.start._with(length)
 
@@ -222,9 +253,9 @@ class _EqualVariable(_Variable):
             raise Learned(lambda facts: facts.growth.update({index: change if growth == 0 else None}))
 
     def after(self) -> ListValue:
-        attempt = self.attempt
-        assert self.growth is not None
-        return self.start._with(attempt.after_turns(self.start.length, self.growth, attempt.turns()))
+        if not self.growth:
+            return self.start  # type: ignore[no-any-return]
+        return self.start._with(self.attempt.after_turns(self.start.length, self.growth, self.attempt.turns()))  # type: ignore[no-any-return]
 
 
 class _Unshaped(ListValue):
@@ -258,8 +289,8 @@ def _entry_shape(values: ListValue, shape: TensorShape) -> TensorShape | None:
     """The shape of a list's entries; None where it is not known."""
     if isinstance(values, StoredList):
         return values.row_shape
-    known = values.taken_apart().common_shape(shape)
-    return known if known.is_fully_defined() else None
+    whole = values.taken_apart().common_shape(shape)
+    return whole if whole.is_fully_defined() else None
 
 
 def _with_room(buffer: Array, rows: int) -> Array:
@@ -379,15 +410,15 @@ class _Attempt:
 
     def result(self, state: Array) -> Array:
         """The state after the loop."""
-        known = self._by_number.get(state.number)
-        if known is None:
+        found = self._by_number.get(state.number)
+        if found is None:
             return state
-        assert known.output is not None
-        return known.output
+        assert found.output is not None
+        return found.output
 
     def start_of(self, index: int) -> int:
         """The first value of a counter."""
-        return int(self.inputs[index].at().data)
+        return int(known(self.inputs[index].at()))
 
     def check_room(self, rows: int, sizes: Sequence[int], dtype: DType) -> None:
         total = rows * dtype.size
@@ -418,12 +449,16 @@ class _Attempt:
         if isinstance(turns, int):
             return plus(self.program, start, growth * turns)
         program = self.program
-        change = turns if growth == 1 else program.elementwise(
-            "mul", dtypes.int32, turns, program.constant(growth, dtypes.int32)
+        change = (
+            turns
+            if growth == 1
+            else program.elementwise("mul", dtypes.int32, turns, program.constant(growth, dtypes.int32))
         )
         if isinstance(start, int):
-            return change if start == 0 else program.elementwise(
-                "add", dtypes.int32, change, program.constant(start, dtypes.int32)
+            return (
+                change
+                if start == 0
+                else program.elementwise("add", dtypes.int32, change, program.constant(start, dtypes.int32))
             )
         return program.elementwise("add", dtypes.int32, start, change)
 
@@ -441,10 +476,10 @@ class _Attempt:
 
     def _note_assigned(self, before: dict[VariableState, Array], held: Sequence[tuple[VariableState, _State]]) -> None:
         low = self.call.lowering
-        known = {state for state, _ in held}
+        expected = {state for state, _ in held}
         for state, array in low.current.items():
             old = before.get(state, low.variables.get(state))
-            if array is not old and state not in known:
+            if array is not old and state not in expected:
                 raise Learned(lambda facts, state=state: facts.written.update({state: None}))  # type: ignore[misc]
         for state, inner in held:
             value = low.current[state]
@@ -459,7 +494,13 @@ class _Attempt:
         for tensor, value in zip(self.body.outputs[self.count :], values, strict=True):
             dtype, shape = tensor.dtype.base_dtype, tensor.shape
             if not self._varies(value, varying):
-                result.append(lambda value=value, dtype=dtype, shape=shape: EqualList(self.program, dtype, shape, value, self.turns()))
+                if self.course.exact is None:
+                    self.turn()
+                result.append(
+                    lambda value=value, dtype=dtype, shape=shape: EqualList(
+                        self.program, dtype, shape, value, self.turns()
+                    )
+                )
                 continue
             require(isinstance(value, Array), "a list of lists")
             require(self.course.most is not None, "values collected in a loop of unknown length")

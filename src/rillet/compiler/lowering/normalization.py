@@ -184,11 +184,15 @@ class _Response:
     def scaled(self, values: Array) -> Array:
         """values / norm ** beta."""
         beta = self.attrs["beta"]
-        if beta == 0.5:
-            return self.apply("mul", values, self.apply("rsqrt", self.norm))
+        if beta not in (0.25, 0.5, 0.75, 1.0):
+            return self.apply("mul", values, self.apply("pow", self.norm, self.number(-beta)))
         if beta == 1.0:
             return self.apply("div", values, self.norm)
-        return self.apply("mul", values, self.apply("pow", self.norm, self.number(-beta)))
+        half = self.apply("rsqrt", self.norm)
+        if beta != 0.5:
+            quarter = self.apply("sqrt", half)
+            half = quarter if beta == 0.25 else self.apply("mul", half, quarter)
+        return self.apply("mul", values, half)
 
 
 @lowering("LRN")

@@ -55,7 +55,9 @@ def _updated(
     """The new values of the variable and its slots."""
     program = rows.program
     shape = (rows.number.extent, rows.column.extent * rows.tasks)
-    before = [Source(program, shape, value.dtype, "row", None) for value in old]  # what the rows hold as they are reached
+    before = [
+        Source(program, shape, value.dtype, "row", None) for value in old
+    ]  # what the rows hold as they are reached
 
     def of_row(number: Linear, column: Linear) -> Scalar:
         return gradient.at(number, *unflatten(column, rows.inner))

@@ -20,6 +20,8 @@ from rillet.core.dtypes import DType
 _KINDS = {"Cumsum": "add", "Cumprod": "mul", "CumulativeLogsumexp": "logaddexp"}
 # Elements of one task; tasks at most; vectors side by side.
 _TASK, _MOST_TASKS, _SIDE_BY_SIDE = 1 << 15, 64, 4
+# Neighbours that are summed up together: more steps cost more than they save.
+_STEPS = 4
 
 
 def _precise(kind: str, dtype: DType) -> DType:
@@ -71,7 +73,7 @@ class _Scan:
     def along_rows(self, w: Any) -> None:
         b = w.b
         row, place = Variable("row", self.outer), Variable("place", self.length)
-        lanes = 1 if self.kind == "logaddexp" else max(1, min(w.target.lanes(self.dtype.size), self.length))
+        lanes = 1 if self.kind == "logaddexp" else min(w.target.lanes(self.dtype.size), self.length, _STEPS)
         whole = self.length - self.length % lanes
         with w.tasks() as task:
             start = b.mul(task, b.i64(self.rows_a_task))
@@ -124,7 +126,9 @@ class _Scan:
 
     def along_columns(self, w: Any) -> None:
         b = w.b
-        row, place, column = (Variable(*pair) for pair in (("row", self.outer), ("place", self.length), ("column", self.inner)))
+        row, place, column = (
+            Variable(*pair) for pair in (("row", self.outer), ("place", self.length), ("column", self.inner))
+        )
         with w.tasks() as task:
             outer = b.binary("udiv", task, b.i64(self.blocks))
             number = b.sub(task, b.mul(outer, b.i64(self.blocks)))
@@ -177,5 +181,3 @@ def scan(call: Call, x: Array, axis: Array) -> Array:
         f"running {plan.kind}", (x,), [(x.shape, x.dtype)], emit, tasks=tasks, work=x.size * cost // 2, streamed=(0,)
     )
     return result
-
-

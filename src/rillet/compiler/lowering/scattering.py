@@ -24,6 +24,7 @@ from rillet.core.execution import VariableState
 
 # Elements that make it worth while to divide the columns; parts that they are divided into at most; bytes of a cache line.
 _WORTH_DIVIDING, _MOST_TASKS, _LINE = 1 << 15, 8, 64
+_LOGICAL = {"add": "or", "max": "or", "mul": "and", "min": "and"}
 # Vector operations that one update of a row costs, apart from its elements.
 _ROW = 6
 
@@ -33,9 +34,7 @@ def _parts(elements: int, width: int, dtype: DType) -> int:
     if elements < _WORTH_DIVIDING:
         return 1
     fitting = [
-        count
-        for count in range(1, _MOST_TASKS + 1)
-        if width % count == 0 and width // count * dtype.size % _LINE == 0
+        count for count in range(1, _MOST_TASKS + 1) if width % count == 0 and width // count * dtype.size % _LINE == 0
     ]
     return max(fitting, default=1)
 
@@ -110,9 +109,7 @@ class Rows:
     def _coordinates(self, w: Any) -> list[Any]:
         """The coordinates of the present update, as numbers (i64)."""
         last: list[tuple[int, ...]] = [(axis,) for axis in range(self.depth)] if self.deep else [()]
-        return [
-            w.value(self.program.convert(self.indices.at(*self.place(), *axis), dtypes.int64)) for axis in last
-        ]
+        return [w.value(self.program.convert(self.indices.at(*self.place(), *axis), dtypes.int64)) for axis in last]
 
     def _stop(self, w: Any) -> Any:
         if self.count is None:
@@ -169,6 +166,7 @@ def scatter(
     rows = Rows(target, indices, deep, **options)
     whole = (*rows.several, *rows.inner)
     program, dtype = target.program, target.dtype
+    operation = _LOGICAL.get(kind, kind) if dtype.is_bool else kind
     if not size_of(whole):
         return target
     updates = program.broadcast(updates, whole)
@@ -180,7 +178,7 @@ def scatter(
         def combine(place: Any, lanes: int) -> None:
             value = w.value(updates.at(*rows.place(), *rows.inside()))
             if kind != "update":
-                value = w.apply(kind, dtype, w.load(output, place, lanes), value)
+                value = w.apply(operation, dtype, w.load(output, place, lanes), value)
             w.store(w.b.splat(value, lanes), output, place)
 
         rows.each(w, combine)
@@ -209,7 +207,9 @@ def write_part(
         side_by_side = last.extent == 1 or where.terms.get(last) == 1
 
         def put(first: Any, lanes: int) -> None:
-            start = w.b.add(w.index(where - linear(last) if side_by_side else where), first if side_by_side else w.b.i64(0))
+            start = w.b.add(
+                w.index(where - linear(last) if side_by_side else where), first if side_by_side else w.b.i64(0)
+            )
             w.store(w.b.splat(w.value(value.at(*index)), lanes), output, start)
 
         def nest(rest: Sequence[Variable]) -> None:
@@ -296,5 +296,7 @@ def change_rows(call: Call, x: Array, rows: Array, values: Array) -> Array:
     """Rows counted cyclically."""
     call.require(x.rank > 0 and x.shape[0] > 0 and values.shape == (rows.size, *x.shape[1:]))
     program = call.program
-    within = program.elementwise("mod", rows.dtype, program.reshape(rows, (rows.size,)), program.constant(x.shape[0], rows.dtype))
+    within = program.elementwise(
+        "mod", rows.dtype, program.reshape(rows, (rows.size,)), program.constant(x.shape[0], rows.dtype)
+    )
     return scatter(x, within, values, call.operation.type.removeprefix("Inplace").lower())

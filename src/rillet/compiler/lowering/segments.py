@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant
@@ -94,7 +93,9 @@ for _name, _kind in _KINDS.items():
 def segment_mean(call: Call, data: Array, ids: Array) -> Array:
     count = _groups_of(call, ids)
     call.require(data.rank > 0 and data.size > 0 and ids.shape == data.shape[:1])
-    return _shared(call, grouped(call, data, ids, count, "add", False), _counted(call, ids, count, data.rank, data.dtype))
+    return _shared(
+        call, grouped(call, data, ids, count, "add", False), _counted(call, ids, count, data.rank, data.dtype)
+    )
 
 
 def _shared(call: Call, total: Array, counts: Array) -> Array:
@@ -154,7 +155,11 @@ def _count(call: Call, numbers: Array, size: int, weights: Array, binary: bool) 
     program, dtype = call.program, weights.dtype
     call.require(size > 0 and numbers.size > 0 and weights.size in (0, numbers.size))
     ids = _as_ids(program, numbers, size)
-    each = filled(program, 1, numbers.shape, dtype) if binary or not weights.size else program.reshape(weights, numbers.shape)
+    each = (
+        filled(program, 1, numbers.shape, dtype)
+        if binary or not weights.size
+        else program.reshape(weights, numbers.shape)
+    )
     if numbers.rank < 2:
         return scatter(filled(program, 0, (size,), dtype), ids, each, "update" if binary else "add", skips=True)
     rows, columns = numbers.shape
@@ -224,5 +229,3 @@ def sparse_product(call: Call, indices: Array, values: Array, shape: Array, dens
     updates = program.map((values.size, right.shape[1]), values.dtype, update, reads, 1)
     rows = program.view(indices, (values.size,), lambda number: (number, row))
     return grouped(call, updates, rows, sizes[row], "add", False)
-
-

@@ -14,9 +14,7 @@ from rillet.core import dtypes
 
 @lowering("Shape", "ShapeN")
 def shape(call: Call, *arrays: Array) -> list[Array]:
-    return [
-        call.program.constant(array.shape, dtype) for array, dtype in zip(arrays, call.dtypes(), strict=True)
-    ]
+    return [call.program.constant(array.shape, dtype) for array, dtype in zip(arrays, call.dtypes(), strict=True)]
 
 
 @lowering("Rank")
@@ -182,5 +180,3 @@ def known(call: Call, *arrays: Array) -> list[Array]:
         call.value(array)
     call.require(False, "too large to be computed by the compiler")
     return []
-
-

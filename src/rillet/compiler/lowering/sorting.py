@@ -242,7 +242,9 @@ class _Order:
             b.store(b.add(target, b.i64(1)), place)
 
 
-def _ordered(call: Call, x: Array, count: int, largest: bool, outputs: Sequence[tuple[Sequence[int], DType]], finish: Any) -> list[Array]:
+def _ordered(
+    call: Call, x: Array, count: int, largest: bool, outputs: Sequence[tuple[Sequence[int], DType]], finish: Any
+) -> list[Array]:
     """finish(w, row, place among the sorted, place in the row) writes one element's results."""
     order = _Order(x, count, largest)
     call.require(order.length < 1 << 31)
@@ -334,9 +336,7 @@ def in_top_k(call: Call, predictions: Array, targets: Array, k: Array | None = N
 # ---- binary search --------------------------------------------------------------------------------------------------
 
 
-def _place_in(
-    call: Call, size: int, read: Callable[[Linear], Scalar], before: Callable[[Scalar], Scalar]
-) -> Scalar:
+def _place_in(call: Call, size: int, read: Callable[[Linear], Scalar], before: Callable[[Scalar], Scalar]) -> Scalar:
     """How many of `size` elements, which are in order, come before something."""
     program, int64 = call.program, dtypes.int64
     place = program.number(0, int64)
@@ -404,5 +404,3 @@ def bucketize(call: Call, x: Array) -> Array:
         return total
 
     return program.combine(dtypes.int32, compute, x, cost=3 * min(len(edges), 30) + 1)
-
-

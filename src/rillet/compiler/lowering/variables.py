@@ -79,4 +79,3 @@ def _scalar(value: Array) -> Any:
 
 for _update in training.UPDATES:
     lower_update(_update)
-

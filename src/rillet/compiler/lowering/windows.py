@@ -1,6 +1,7 @@
 """Windows that slide over images: where they lie, which elements each has, and which windows have an element.
 
-Rules work channels-last, on [batch, *spatial, channels]; images of the other layout are seen through a transposed view.
+Rules work channels-last, on [batch, *spatial, channels]. Images of the other layout are seen through a transposed view, and
+what is computed from them has their layout.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rillet.ops.windows import windows_on
 
 Condition = Scalar | None
 Place = tuple[Linear, ...]
+Tap = tuple[int, ...]
 
 
 class Covering(NamedTuple):
@@ -88,86 +90,135 @@ def windows_of(
     return found
 
 
-def taps(windows: SlidingWindows) -> Iterator[tuple[int, ...]]:
-    """The places in a window, in row-major order."""
-    return itertools.product(*map(range, windows.window))
+class Sliding:
+    """The windows of one operation, and the arrays that are computed from what is in them."""
 
+    def __init__(self, call: Call, windows: SlidingWindows) -> None:
+        self.program: Arrays = call.program
+        self.windows = windows
+        self.first = channels_first(call)
 
-def element(windows: SlidingWindows, window: Sequence[Linear], tap: Sequence[int | Linear]) -> Place:
-    """Where in the image (outside of it: in the padding) the tap of a window is."""
-    entries = zip(window, tap, windows.strides, windows.dilations, windows.padding, strict=True)
-    return tuple(place * stride + dilation * at - before for place, at, stride, dilation, (before, _) in entries)
+    @property
+    def taps(self) -> Iterator[Tap]:
+        """The places in a window, in row-major order."""
+        return itertools.product(*map(range, self.windows.window))
 
+    @property
+    def size(self) -> int:
+        """How many places a window has."""
+        return math.prod(self.windows.window)
 
-def inside(program: Arrays, windows: SlidingWindows, place: Sequence[Linear]) -> list[Condition]:
-    """When a place is not in the padding."""
-    return [program.within(part, 0, size) for part, size in zip(place, windows.input_sizes, strict=True)]
+    @property
+    def overlap(self) -> int:
+        """How many windows have an element (about)."""
+        pairs = zip(self.windows.window, self.windows.strides, strict=True)
+        return math.prod(-(-size // stride) for size, stride in pairs)
 
+    def view(self, image: Array) -> Array:
+        """An image of the operation, channels-last."""
+        return to_channels_last(self.program, image, self.first)
 
-def reads_of_windows(program: Arrays, image: Array, windows: SlidingWindows, filler: Scalar) -> Callable[..., Scalar]:
-    """read(batch, window, tap, channel): an element of a window of a channels-last image; `filler` in the padding."""
+    def shape(self, image: Array) -> tuple[int, ...]:
+        """That of an array with an element for each window and channel of a channels-last image."""
+        return (image.shape[0], *self.windows.output_sizes, image.shape[-1])
 
-    def read(batch: Linear, window: Sequence[Linear], tap: Sequence[int | Linear], channel: Linear) -> Scalar:
-        place = element(windows, window, tap)
-        return program.choose(inside(program, windows, place), lambda: image.at(batch, *place, channel), lambda: filler)
+    def map(
+        self,
+        shape: Sequence[int],
+        dtype: DType,
+        compute: Callable[..., Scalar],
+        reads: Sequence[Array],
+        cost: int = 1,
+        repeats: int = 1,
+    ) -> Array:
+        """As Arrays.map, in the operation's layout; `shape` and the index that `compute` is given are channels-last."""
+        if not self.first:
+            return self.program.map(shape, dtype, compute, reads, cost, repeats)
 
-    return read
+        def moved(batch: Linear, channel: Linear, *spatial: Linear) -> Scalar:
+            return compute(batch, *spatial, channel)
 
+        return self.program.map((shape[0], shape[-1], *shape[1:-1]), dtype, moved, reads, cost, repeats)
 
-def coverings(program: Arrays, windows: SlidingWindows, place: Sequence[Linear]) -> list[Covering]:
-    """The windows that may have the element at `place`, each at most once."""
-    axes = [list(_along(program, windows, axis, part)) for axis, part in enumerate(place)]
-    result: list[Covering] = []
-    for choice in itertools.product(*axes):
-        window, tap, conditions = zip(*choice, strict=True)
-        result.append(Covering(window, tap, [condition for part in conditions for condition in part]))
-    return result
+    # ---- from windows to elements -------------------------------------------------------------------------------
 
+    def element(self, window: Sequence[Linear], tap: Sequence[int | Linear]) -> Place:
+        """Where in the image (outside of it: in the padding) the tap of a window is."""
+        at = self.windows
+        entries = zip(window, tap, at.strides, at.dilations, at.padding, strict=True)
+        return tuple(
+            place * stride + dilation * number - before for place, number, stride, dilation, (before, _) in entries
+        )
 
-def _along(
-    program: Arrays, windows: SlidingWindows, axis: int, place: Linear
-) -> Iterator[tuple[Linear, Linear, list[Condition]]]:
-    size, stride, dilation = windows.window[axis], windows.strides[axis], windows.dilations[axis]
-    outputs = windows.output_sizes[axis]
-    padded = place + windows.padding[axis][0]
-    if dilation == 1:  # from the last window that begins at or before the place, backwards
-        for back in range(-(-size // stride)):
-            window, tap = padded // stride - back, padded % stride + back * stride
-            yield window, tap, [program.within(window, 0, outputs), program.within(tap, 0, size)]
-        return
-    for number in range(size):
-        start = padded - number * dilation
-        conditions = [program.within(start // stride, 0, outputs), program.within(start % stride, 0, 1)]
-        yield start // stride, Linear(number), conditions
+    def inside(self, place: Sequence[Linear]) -> list[Condition]:
+        """When a place is not in the padding."""
+        return [self.program.within(part, 0, size) for part, size in zip(place, self.windows.input_sizes, strict=True)]
 
+    def reader(self, image: Array, filler: float | int = 0) -> Callable[..., Scalar]:
+        """read(batch, window, tap, channel): an element of a window of a channels-last image; `filler` in the padding."""
+        program = self.program
+        other = program.number(filler, image.dtype)
 
-def sum_of_coverings(
-    program: Arrays,
-    windows: SlidingWindows,
-    shape: Sequence[int],
-    dtype: DType,
-    term: Callable[[Linear, Place, Place, Place, Linear], Scalar],
-    reads: Sequence[Array],
-) -> Array:
-    """A channels-last image of which each element adds up term(batch, place, window, tap, channel) over the windows that
-    have it. What `term` reads is read only for these.
-    """
-    zero = program.number(0, dtype)
+        def read(batch: Linear, window: Sequence[Linear], tap: Sequence[int | Linear], channel: Linear) -> Scalar:
+            place = self.element(window, tap)
+            return program.choose(self.inside(place), lambda: image.at(batch, *place, channel), lambda: other)
 
-    def compute(batch: Linear, *index: Linear) -> Scalar:
-        *place, channel = index
-        parts = [
-            program.choose(
-                each.conditions,
-                lambda each=each: term(batch, tuple(place), each.window, each.tap, channel),  # type: ignore[misc]
-                lambda: zero,
-            )
-            for each in coverings(program, windows, place)
-        ]
-        return combined(program, "add", parts)
+        return read
 
-    count = math.prod(-(-size // stride) for size, stride in zip(windows.window, windows.strides, strict=True))
-    return program.map(shape, dtype, compute, reads, 4 * count, count)
+    def tap_number(self, tap: Sequence[Linear | int], dtype: DType) -> Scalar:
+        """The row-major number of a place in the window."""
+        number = Linear(0)
+        for size, part in zip(self.windows.window, tap, strict=True):
+            number = number * size + part
+        return as_number(self.program, number, dtype)
+
+    # ---- from elements to windows -------------------------------------------------------------------------------
+
+    def coverings(self, place: Sequence[Linear]) -> list[Covering]:
+        """The windows that may have the element at `place`, each at most once."""
+        axes = [list(self._along(axis, part)) for axis, part in enumerate(place)]
+        result: list[Covering] = []
+        for choice in itertools.product(*axes):
+            window, tap, conditions = zip(*choice, strict=True)
+            result.append(Covering(window, tap, [condition for part in conditions for condition in part]))
+        return result
+
+    def _along(self, axis: int, place: Linear) -> Iterator[tuple[Linear, Linear, list[Condition]]]:
+        at, within = self.windows, self.program.within
+        size, stride, dilation, outputs = at.window[axis], at.strides[axis], at.dilations[axis], at.output_sizes[axis]
+        padded = place + at.padding[axis][0]
+        if dilation == 1:  # from the last window that begins at or before the place, backwards
+            for back in range(-(-size // stride)):
+                window, tap = padded // stride - back, padded % stride + back * stride
+                yield window, tap, [within(window, 0, outputs), within(tap, 0, size)]
+            return
+        for number in range(size):
+            start = padded - number * dilation
+            yield start // stride, Linear(number), [within(start // stride, 0, outputs), within(start % stride, 0, 1)]
+
+    def sum_of_coverings(
+        self,
+        shape: Sequence[int],
+        dtype: DType,
+        term: Callable[[Linear, Place, Covering, Linear], Scalar],
+        reads: Sequence[Array],
+    ) -> Array:
+        """Images of which each element adds up term(batch, place, covering, channel) over the windows that have it; what
+        `term` reads is read only for these. shape: channels-last."""
+        program = self.program
+        zero = program.number(0, dtype)
+
+        def compute(batch: Linear, *index: Linear) -> Scalar:
+            *place, channel = index
+
+            def part(covering: Covering) -> Scalar:
+                return program.choose(
+                    covering.conditions, lambda: term(batch, tuple(place), covering, channel), lambda: zero
+                )
+
+            return combined(program, "add", [part(covering) for covering in self.coverings(place)])
+
+        return self.map(shape, dtype, compute, reads, 4 * self.overlap, self.overlap)
 
 
 def combined(program: Arrays, operation: str, values: Sequence[Scalar]) -> Scalar:
@@ -177,14 +228,6 @@ def combined(program: Arrays, operation: str, values: Sequence[Scalar]) -> Scala
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
         level = [program.make(operation, pair[0].dtype, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
     return level[0]
-
-
-def tap_number(windows: SlidingWindows, tap: Sequence[Linear | int]) -> Linear:
-    """The row-major number of a place in the window."""
-    number = Linear(0)
-    for size, part in zip(windows.window, tap, strict=True):
-        number = number * size + part
-    return number
 
 
 def as_number(program: Arrays, form: Linear, dtype: DType = dtypes.int64) -> Scalar:

@@ -151,7 +151,10 @@ class _Blocks:
         fill = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(self._code.address)
         fill(ctypes.addressof(self._handler) + _Handler.functions.offset, 0, 0)
         new_capsule = ctypes.pythonapi.PyCapsule_New
-        new_capsule.restype, new_capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        new_capsule.restype, new_capsule.argtypes = (
+            ctypes.py_object,
+            [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
+        )
         self._name = b"mem_handler"
         self.capsule = new_capsule(ctypes.addressof(self._handler), self._name, None)
         get = ctypes.pythonapi.PyCapsule_GetPointer

@@ -323,19 +323,16 @@ def _block(b: Builder, number: Value, size: int, extent: int) -> tuple[Value, Va
 
 def _find(b: Builder, cut: Cut, number: Value) -> tuple[_Piece, Value | None]:
     """Piece `number`, and, if there are two sizes, whether it is a large one. Its size is not to be used then."""
-    known = number.text.isdigit()
-    # LLVM would spend long on finding out how all that is computed here changes from one turn of a loop to the next.
-    place = number if known else b.value("i64", f'call i64 asm "", "=r,0"({number})')
-    outer, place = _split(b, place, [extent_of(cut.outer), cut.pieces])
+    outer, place = _split(b, number, [extent_of(cut.outer), cut.pieces])
     start = dot(b, [place], [cut.small if cut.large < cut.pieces else cut.size])
     if 0 < cut.large < cut.pieces:
         extra = _minimum(b, place, b.i64(cut.large))
         start = dot(b, [start, extra], [1, cut.size - cut.small])
     digits = [*_split(b, outer, [axis.extent for axis in cut.outer]), start]
-    offsets = [dot(b, digits, [axis.strides[i] for axis in cut.axes]) for i in range(2)]
+    offset, c_offset = (dot(b, digits, [axis.strides[i] for axis in cut.axes]) for i in range(2))
     index = dot(b, [outer, start], [cut.run.extent, 1])
     is_large = b.compare("slt", place, b.i64(cut.large)) if len(cut.sizes) > 1 else None
-    return _Piece(cut.sizes[0], *offsets, index, number), is_large
+    return _Piece(cut.sizes[0], offset, c_offset, index, number), is_large
 
 
 def _each(b: Builder, cut: Cut, number: Value, write: Callable[[_Piece], None]) -> None:

@@ -14,6 +14,8 @@ from rillet.engines.native.target import Target
 
 _LINE = 64  # bytes of a line of cache
 _WAYS = 8  # lines whose addresses are equal modulo the size of a way, and that a cache can hold at once
+_PAGES = 64 << 12  # bytes of the pages that a processor finds without delay
+_TASK_FLOPS = 1 << 20  # worth sending to a worker
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,13 @@ def _across(target: Target, problem: Problem) -> Plan:
     packs_b = must_pack_b or m.units > 2
     panel = round_up(n.size, lanes) * bytes_
     limit = max(8, target.level1 * 3 // 4 // panel)
-    if not packs_b and m.size <= 2 and k_extent * n_extent * bytes_ > target.level1:
-        limit = 8  # b passes by once: read it in long stretches, which processors foresee
+    if not packs_b and m.units == 1 and k_extent * n_extent * bytes_ > target.level2:
+        limit = 8 * m.size  # b passes by once: it is read in long stretches, which processors foresee
     k_outer, k_axis, k_chunk, k_inner = cut_depth(problem.k, limit)
     depth = k_chunk * extent_of(k_inner)
 
     compute = batches * extent_of(m.outer) * extent_of(n.outer) * k_extent * shape_cost
-    across, along = m.run.strides[0], problem.k[-1].strides[0]
+    across, along = abs(m.run.strides[0]), abs(problem.k[-1].strides[0])
     cost_a = _pack_cost(problem.a, across, along, m.size) * batches * m_extent * k_extent
     slowness, most_rows = _direct_cost(target, m, depth, across * bytes_, along * bytes_, bytes_)
     if n.units <= 2:
@@ -228,11 +230,13 @@ def _direct_cost(target: Target, m: Cut, depth: int, across: int, along: int, by
         held = min(rows, _WAYS * way // max(math.gcd(across, way), row) // 2)
         if m.extent <= held:
             return 0.0, rows
-        return (0.01, rows) if held >= 96 else (0.1, max(1, held))
+        if held < 96:
+            return 0.1, max(1, held)
+        return (0.01 if across <= 2 * row else 0.05), rows
     # Each k lies apart: a tile takes a line for each.
-    if depth > _held(target.level2, along):
+    if depth > _held(target.level2, along) or depth * along > _PAGES:
         return 0.15, rows
-    return (0.03 if depth > _held(target.level1, along) else 0.0), rows
+    return (0.05 if depth > _held(target.level1, along) else 0.0), rows
 
 
 def _held(cache: int, stride: int) -> int:
@@ -278,9 +282,6 @@ def _divided(plan: Plan, workers: int) -> Plan:
             if rows * columns * batches <= max(most, workers):
                 best = min(best, divided(rows, columns))
     return replace(plan, m_block=best[1], n_block=best[2])
-
-
-_TASK_FLOPS = 1 << 20  # worth sending to a worker
 
 
 # ---- vectors along k -------------------------------------------------------------------------------------------------

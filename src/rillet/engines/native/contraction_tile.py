@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rillet.engines.native.contraction_operands import Axis, Store, Strided, coalesce, extent_of
@@ -101,9 +101,7 @@ class TileWriter:
         loops = block_loops(plan, None, None)
         strides = plan.m.run.strides[0], plan.n.run.strides[0]
         places = b.parameters["a"], b.parameters["b"]
-        return accumulate_along(
-            b, self.target, tile, self.element, places, (a.element, matrix.element), strides, loops
-        )
+        return accumulate_along(b, self.target, tile, self.element, places, (a.element, matrix.element), strides, loops)
 
     # ---- blocks of k --------------------------------------------------------------------------------------------
 
@@ -143,10 +141,12 @@ class TileWriter:
             return
         last, others, end = b.label(), b.label(), b.label()
         b.branch(b.parameters["last"], last, others)
-        for label, write in ((last, lambda: self._finish(tile, totals)), (others, put_back)):
-            b.start(label)
-            write()
-            b.jump(end)
+        b.start(last)
+        self._finish(tile, totals)
+        b.jump(end)
+        b.start(others)
+        put_back()
+        b.jump(end)
         b.start(end)
 
     def _widened(self, x: Value, lanes: int) -> Value:

@@ -17,14 +17,16 @@ import numpy as np
 import rillet.compiler.lowering  # noqa: F401  (registers the rules)
 from rillet import config
 from rillet.compiler.arrays import Arrays, Source
-from rillet.compiler.lower import Failed, Lowering, NotInitialized, can_lower, supported
+from rillet.compiler.lower import Failed, NotInitialized, can_lower, supported
+from rillet.compiler.pipeline import Given
 from rillet.compiler.rules import NeedsValue
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable
 from rillet.core.function import Function
 from rillet.core.graph import Operation
 from rillet.engines.blockwise import BlockwiseExecutable
-from rillet.engines.native.build import Plan, build
+from rillet.engines.native.assembly import Plan
 from rillet.engines.native.lists import lists_between, lists_outside
+from rillet.engines.native.pipeline import compile_function
 from rillet.engines.native.program import ProgramFailure
 from rillet.engines.reference import dereference
 
@@ -46,7 +48,9 @@ class Segment:
         self.passes_variables = any(not supported(tensor.dtype) or holds_variable(tensor) for tensor in function.inputs)
         self._reference: BlockwiseExecutable | None = None
         self._lock = threading.RLock()
-        self._last: tuple[Callable[..., Any], tuple[Any, ...]] | None = None  # what was called last, for which variables
+        self._last: tuple[Callable[..., Any], tuple[Any, ...]] | None = (
+            None  # what was called last, for which variables
+        )
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         try:
@@ -151,8 +155,7 @@ class Segment:
             program.constant(array, tensor.dtype.base_dtype) if position in self.by_value else value
             for position, (value, array, tensor) in enumerate(zip(inputs, arrays, self.function.inputs, strict=True))
         ]
-        lowering = Lowering(self.function, known, self.context, program)
-        plan = build(lowering, inputs)
+        plan = compile_function(Given(self.function, known, inputs, self.context, program))
         if config.DEBUG.value >= 2:
             print(f"rillet: {self.function.name}\n{plan.program.describe()}", file=sys.stderr)
         return plan
@@ -212,7 +215,9 @@ class NativeExecutable:
                 repeatable = (
                     not operation.definition.is_stateful
                     and all(id(tensor) not in given and id(tensor.op) in free for tensor in operation.inputs)
-                    and not any(holds_variable(tensor) or tensor.op.type == "VarHandleOp" for tensor in operation.inputs)
+                    and not any(
+                        holds_variable(tensor) or tensor.op.type == "VarHandleOp" for tensor in operation.inputs
+                    )
                     and self._is_native(operation)
                 )
             if repeatable:
@@ -299,7 +304,11 @@ class NativeExecutable:
                 and (users.get(id(tensor), -1) > place if id(operation) in number else id(tensor) in wanted)
             ]
             function = Function(
-                f"{self.function.name}/{place}", list(inputs.values()), outputs, list(members.values()), self.function.graph
+                f"{self.function.name}/{place}",
+                list(inputs.values()),
+                outputs,
+                list(members.values()),
+                self.function.graph,
             )
             kind = Segment if place % 2 == 0 else BlockwiseExecutable
             self._bodies.append(kind(function, self.context))

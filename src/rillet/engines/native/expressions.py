@@ -82,7 +82,9 @@ class Expressions:
     # ---- loops and operands -------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def inside(self, variables: Sequence[tuple[Variable, Value]], lane: Variable | None = None, lanes: int = 1) -> Iterator[None]:
+    def inside(
+        self, variables: Sequence[tuple[Variable, Value]], lane: Variable | None = None, lanes: int = 1
+    ) -> Iterator[None]:
         """In the body of a loop, just opened, that gives these variables their values. `lane`: the variable that runs over
         `lanes` neighbours at once, from its value on."""
         before = self.lane, self.lanes
@@ -511,7 +513,11 @@ def _float_remainder(b: Builder, name: str, x: Value, y: Value) -> Value:
         return b.select(b.compare("oeq", moved, zero), b.intrinsic("copysign", x.type, zero, y), moved)
     quotient = b.fdiv(b.fsub(x, b.select(wrong, b.fadd(remainder, y), remainder)), y)
     rounded = b.intrinsic("floor", x.type, quotient)
-    return b.select(b.compare("ogt", b.fsub(quotient, rounded), b.constant(x.type, 0.5)), b.fadd(rounded, b.constant(x.type, 1.0)), rounded)
+    return b.select(
+        b.compare("ogt", b.fsub(quotient, rounded), b.constant(x.type, 0.5)),
+        b.fadd(rounded, b.constant(x.type, 1.0)),
+        rounded,
+    )
 
 
 def _integer_operation(b: Builder, name: str, x: Sequence[Value], type_: str, unsigned: bool) -> Value:

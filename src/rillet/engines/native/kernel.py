@@ -63,7 +63,9 @@ def bases_of(expressions: Iterable[Scalar], inside: Collection[int] = ()) -> dic
 
 
 def begin_kernel() -> Builder:
-    return Builder(Module(), "kernel", [("ptr noalias", "operands"), ("i64", "begin"), ("i64", "end")], attributes="nounwind")
+    return Builder(
+        Module(), "kernel", [("ptr noalias", "operands"), ("i64", "begin"), ("i64", "end")], attributes="nounwind"
+    )
 
 
 def accumulator_dtype(dtype: DType) -> DType:

@@ -134,7 +134,12 @@ class Builder:
     """
 
     def __init__(
-        self, module: Module, name: str, parameters: Sequence[tuple[str, str]] = (), returns: str = "void", attributes: str = ""
+        self,
+        module: Module,
+        name: str,
+        parameters: Sequence[tuple[str, str]] = (),
+        returns: str = "void",
+        attributes: str = "",
     ) -> None:
         self.module = module
         self.name = name
@@ -379,7 +384,9 @@ class Builder:
         self.line(f"br {condition}, label %{yes}, label %{no}")
 
     def phi(self, type_: str, incoming: Sequence[tuple[Value, str]]) -> Value:
-        return self.value(type_, f"phi {type_} " + ", ".join(f"[ {value.text}, %{label} ]" for value, label in incoming))
+        return self.value(
+            type_, f"phi {type_} " + ", ".join(f"[ {value.text}, %{label} ]" for value, label in incoming)
+        )
 
     def ret(self, x: Value | None = None) -> None:
         self.line("ret void" if x is None else f"ret {x}")

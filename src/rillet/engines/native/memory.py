@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -150,22 +151,34 @@ class Memory:
                 self._needs[slot] = (max(sizes), min(firsts), max(lasts))
                 self._times[slot] = times
 
-    def place(self) -> list[tuple[int, int]]:
+    def place(self, share: bool = True) -> list[tuple[int, int]]:
         """(slot, offset) for all that is temporary: the largest first, each at the lowest place that is free as long as it
-        is in use."""
+        is in use. share: whether what is not in use at the same time may lie in the same place."""
         self._extend()
+        end = max((last for _, _, last in self._needs.values()), default=0)
         result: list[tuple[int, int]] = []
         placed: list[tuple[int, int, int, int]] = []
         by_wave: dict[int, int] = {}
         for slot, (size, first, last) in sorted(self._needs.items(), key=lambda item: -item[1][0]):
             offset = 0
-            for begin, end, start, stop in sorted(placed):
-                if start <= last and first <= stop and begin < offset + size and offset < end:
-                    offset = end
-            placed.append((offset, offset + size, first, last))
+            held = (first, last) if share else (0, end)
+            for begin, behind, start, stop in sorted(placed):
+                if start <= held[1] and held[0] <= stop and begin < offset + size and offset < behind:
+                    offset = behind
+            placed.append((offset, offset + size, *held))
             result.append((slot, offset))
             self.size = max(self.size, offset + size)
             for wave in range(first, last + 1):
                 by_wave[wave] = by_wave.get(wave, 0) + size
         self.needed = max(by_wave.values(), default=0)
+        return result
+
+    def overlaps(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Pairs of slots that lie in the same place at the same time: there should be none."""
+        result: list[tuple[int, int]] = []
+        for (slot, offset), (other, there) in itertools.combinations(places, 2):
+            size, first, last = self._needs[slot]
+            width, start, stop = self._needs[other]
+            if start <= last and first <= stop and there < offset + size and offset < there + width:
+                result.append((slot, other))
         return result

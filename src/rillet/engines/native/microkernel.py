@@ -212,9 +212,7 @@ def accumulate_along(
     zeros = [b.constant(vector(element, lanes), 0)] * (tile.rows * tile.columns)
     sums = nested_loops(b, [b.i64(axis.extent) for axis in loops[:-1]], body, zeros)
     totals = [sum_of_lanes(b, x) for x in sums]
-    return [
-        [b.gather_lanes(totals[row * tile.columns : (row + 1) * tile.columns])] for row in range(tile.rows)
-    ]
+    return [[b.gather_lanes(totals[row * tile.columns : (row + 1) * tile.columns])] for row in range(tile.rows)]
 
 
 def sum_of_lanes(b: Builder, x: Value) -> Value:
@@ -265,29 +263,29 @@ def transpose_strip(b: Builder, rows: Sequence[Value], lanes: int) -> list[Value
 
     Every fourth (second) row goes into one long vector, since processors shuffle best inside of 16 bytes.
     """
-    pieces = -(-len(rows) // lanes)
-    nothing = Value("poison", rows[0].type)
-    long = [_joined(b, [*rows[place::lanes], *[nothing] * pieces][:pieces]) for place in range(lanes)]
-    starts = range(0, lanes * pieces, lanes)
-    total = lanes_of(long[0].type)
+    pieces = 1 << (-(-len(rows) // lanes) - 1).bit_length()
+    nothing = [Value("poison", rows[0].type)] * pieces
+    long = [_joined(b, [*rows[place::lanes], *nothing][:pieces]) for place in range(lanes)]
+    total = lanes * pieces
 
     def shuffled(x: Value, y: Value, order: Sequence[int]) -> Value:
         """Inside of each 16 bytes: lanes of x, and of y numbered from `lanes` on."""
-        return b.shuffle(x, y, [start + (lane if lane < lanes else lane - lanes + total) for start in starts for lane in order])
+        inside = [lane if lane < lanes else lane - lanes + total for lane in order]
+        return b.shuffle(x, y, [start + lane for start in range(0, total, lanes) for lane in inside])
 
     if lanes == 2:
         columns = [shuffled(long[0], long[1], order) for order in ((0, 2), (1, 3))]
     else:
-        low, high = (0, 4, 1, 5), (2, 6, 3, 7)
-        halves = [[shuffled(long[i], long[i + 1], order) for i in (0, 2)] for order in (low, high)]
-        columns = [shuffled(*half, order) for half in halves for order in ((0, 1, 4, 5), (2, 3, 6, 7))]
+        columns = []
+        for order in ((0, 4, 1, 5), (2, 6, 3, 7)):
+            x, y = shuffled(long[0], long[1], order), shuffled(long[2], long[3], order)
+            columns += [shuffled(x, y, half) for half in ((0, 1, 4, 5), (2, 3, 6, 7))]
     return columns if len(rows) == total else [_first(b, column, len(rows)) for column in columns]
 
 
 def _joined(b: Builder, parts: Sequence[Value]) -> Value:
-    """The lanes of all parts, whose number is doubled with nothing until it is a power of two."""
+    """The lanes of all parts, whose number is a power of two."""
     while len(parts) > 1:
-        parts = [*parts, Value("poison", parts[0].type)] if len(parts) % 2 else parts
         lanes = 2 * lanes_of(parts[0].type)
         parts = [b.shuffle(x, y, range(lanes)) for x, y in zip(parts[::2], parts[1::2])]
     return parts[0]

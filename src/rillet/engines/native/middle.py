@@ -8,7 +8,16 @@ from rillet.compiler.arrays import neutral, size_of
 from rillet.compiler.index import Variable, flatten, linear
 from rillet.compiler.groups import MiddleGroup
 from rillet.engines.native.expressions import Expressions, compute_type
-from rillet.engines.native.kernel import bases_of, Kernel, accumulator_dtype, across_lanes, begin_kernel, combine, unravelled, widened_with
+from rillet.engines.native.kernel import (
+    bases_of,
+    Kernel,
+    accumulator_dtype,
+    across_lanes,
+    begin_kernel,
+    combine,
+    unravelled,
+    widened_with,
+)
 from rillet.engines.native.llvm import Value, vector
 from rillet.engines.native.target import Target
 
@@ -78,7 +87,10 @@ class _MiddleWriter:
         if first == last:
             return
         b = self.b
-        with b.loop(b.i64(first), b.i64(last), lanes) as loop, self.x.inside([(self.lane, loop.index)], self.lane, lanes):
+        with (
+            b.loop(b.i64(first), b.i64(last), lanes) as loop,
+            self.x.inside([(self.lane, loop.index)], self.lane, lanes),
+        ):
             slot, type_ = self._slot(lanes)
             self._nest(self.reduced, lambda: self._add(slot, type_, lanes))
             self.x.store(b.load(slot, type_), self.array, self.place)

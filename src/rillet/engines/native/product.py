@@ -68,8 +68,18 @@ class _ProductWriter:
         if len(self.operands) != scratch:
             raise AssertionError("the epilogue of a contraction reads what was not foreseen")
         work = product.size * size_of(product.inner) // self.target.lanes(4)
-        shape = "x".join(str(size_of(axes)) for axes in (product.batch, product.rows, product.columns, product.inner) if axes)
-        return Kernel(f"product {shape}", str(module), self.operands, info.tasks, work, scratch=info.scratch_bytes, bases=self.bases)
+        shape = "x".join(
+            str(size_of(axes)) for axes in (product.batch, product.rows, product.columns, product.inner) if axes
+        )
+        return Kernel(
+            f"product {shape}",
+            str(module),
+            self.operands,
+            info.tasks,
+            work,
+            scratch=info.scratch_bytes,
+            bases=self.bases,
+        )
 
     def _wanted(self) -> set[int]:
         wanted: set[int] = set()

@@ -1,4 +1,4 @@
-"""A region of a program, scheduled and written: waves of kernels, and nodes of control flow between them."""
+"""A region of a program: waves of kernels, and nodes of control flow between them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from dataclasses import dataclass, field
 
 from rillet.compiler.arrays import Array, Constant, Output, Reduction, Source
 from rillet.compiler.control import Control, Region
-from rillet.compiler.scalar import Scalar, loads
-from rillet.compiler import pipeline
 from rillet.compiler.groups import Group, MiddleGroup, OpaqueGroup, RowsGroup, stored_operands
+from rillet.compiler.pipeline import schedule_region
+from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import Schedule
 from rillet.engines.native.kernel import Kernel, Partial
 from rillet.engines.native.memory import Memory
-from rillet.engines.native.middle import write_middle
-from rillet.engines.native.opaque import write_opaque
-from rillet.engines.native.product import write_product
-from rillet.engines.native.rows import write_rows
-from rillet.engines.native.target import Target
+from rillet.engines.native.writing import KernelWriter
 
 Copies = list[tuple[Array, Array]]
 
 
 @dataclass
 class Wave:
-    """Kernels that don't depend on each other. copies: (array, what it is to begin as), done before."""
+    """Kernels that don't depend on each other, written from `groups`. copies: (array, what it is to begin as), done
+    before."""
 
-    kernels: list[Kernel]
+    groups: list[Group]
     copies: Copies = field(default_factory=list)
+    kernels: list[Kernel] = field(default_factory=list)
 
 
 @dataclass
@@ -43,36 +41,44 @@ class RegionKernels:
     """The waves of a schedule.
 
     updates: (source, value): what is in the source's memory at the end. kept: the numbers of the results, whose memory
-    nothing else may take over. Kernels are noted in `kernels`, also those of regions inside.
+    nothing else may take over.
     """
 
     def __init__(
-        self,
-        schedule: Schedule,
-        updates: Sequence[tuple[Source, Array]],
-        kept: Collection[int],
-        memory: Memory,
-        target: Target,
-        kernels: list[Kernel],
+        self, schedule: Schedule, updates: Sequence[tuple[Source, Array]], kept: Collection[int], memory: Memory
     ) -> None:
         self.schedule = schedule
         self.updates = list(updates)
         self.kept = set(kept)
         self.memory = memory
-        self.target = target
-        self.kernels = kernels
         self.taken_over: set[int] = set()
+        self._off = schedule.program.off
         self._read_at: dict[int, list[int]] | None = None
-        self._take_over()
-        self.steps: list[Wave | Branching] = []
-        for wave in self._waves():
-            self._write_wave(wave)
+        self._loads: dict[int, list[Scalar]] = {}
+        if "in_place" not in self._off:
+            self._take_over()
+        self.steps: list[Wave | Branching] = [self._arranged(wave) for wave in self._waves()]
 
     def _inside(self, region: Region) -> RegionKernels:
         """The kernels of a loop's or a conditional's region."""
-        schedule = pipeline.schedule(region.program, region.results, region.updates, region.inside)
+        schedule = schedule_region(region.program, region.results, region.updates, region.inside)
         kept = [array.number for array in region.results]
-        return RegionKernels(schedule, region.updates, kept, self.memory, self.target, self.kernels)
+        return RegionKernels(schedule, region.updates, kept, self.memory)
+
+    def write(self, writer: KernelWriter) -> None:
+        """Writes all kernels, those of regions inside included."""
+        steps: list[Wave | Branching] = []
+        for step in self.steps:
+            steps.append(step)
+            if isinstance(step, Branching):
+                for region in step.regions:
+                    region.write(writer)
+                continue
+            step.kernels = [writer.kernel(group) for group in step.groups]
+            partials = [partial for kernel in step.kernels for partial in kernel.partials]
+            if partials:
+                steps.append(Wave([], [], [self._combining(partial, writer) for partial in partials]))
+        self.steps = steps
 
     # ---- waves --------------------------------------------------------------------------------------------------
 
@@ -87,7 +93,8 @@ class RegionKernels:
             needs = {array.number for array in group.operands}
             makes = {array.number for array in group.members}
             changes = any(over_written(array) is not None for array in group.members)
-            if not result or alone or is_control(group) or needs & made or makes & late or changes:
+            parts = alone or is_control(group) or "waves" in self._off
+            if not result or parts or needs & made or makes & late or changes:
                 result.append([])
                 made, read = set(), set()
             result[-1].append(group)
@@ -96,20 +103,13 @@ class RegionKernels:
             alone = is_control(group)
         return result
 
-    def _write_wave(self, wave: Sequence[Group]) -> None:
+    def _arranged(self, wave: Sequence[Group]) -> Wave | Branching:
         (first, *_) = wave
         if isinstance(first, OpaqueGroup) and isinstance(first.opaque, Control):
             regions = [self._inside(region) for region in first.opaque.regions]
-            self.steps.append(Branching(first.opaque, regions, self._copied_first(first)))
-            return
+            return Branching(first.opaque, regions, self._copied_first(first))
         groups = [group for group in wave if any(array.size for array in group.stores)]
-        kernels = [write(group, self.target) for group in groups]
-        combining = [self._combining(partial) for kernel in kernels for partial in kernel.partials]
-        if kernels:
-            self.steps.append(Wave(kernels, [pair for group in groups for pair in self._copied_first(group)]))
-        if combining:
-            self.steps.append(Wave(combining))
-        self.kernels += [*kernels, *combining]
+        return Wave(groups, [pair for group in groups for pair in self._copied_first(group)])
 
     def _copied_first(self, group: Group) -> Copies:
         pairs = [(output, over_written(output)) for output in group.members]
@@ -119,18 +119,18 @@ class RegionKernels:
             if source is not None and output.number not in self.taken_over and output.size
         ]
 
-    def _combining(self, partial: Partial) -> Kernel:
+    def _combining(self, partial: Partial, writer: KernelWriter) -> Kernel:
         """The kernel that adds up what the tasks of another one have collected."""
         parts = partial.parts
         axes = (0,) if partial.array.size > 1 else (0, 1)
         total = Reduction(parts.program, parts, axes, partial.kind, partial.array.dtype)
         self.memory.stand_in(total, partial.array)
         if partial.array.size > 1:
-            return write_middle(MiddleGroup(total), self.target)
+            return writer.kernel(MiddleGroup(total))
         group = RowsGroup(parts.shape[:1], None)
         group.members, group.stores = [total], [total]
         group.roles[total.number] = "total"
-        return write_rows(group, self.target, one_task=True)
+        return writer.kernel(group, one_task=True)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -168,6 +168,8 @@ class RegionKernels:
             return False
         if source is None:
             return True
+        if "in_place" in self._off:
+            return False
         origin = self.memory.origin(value)
         if origin is source:
             return True
@@ -180,13 +182,20 @@ class RegionKernels:
             return False
         if any(role == "row reduction" for role in group.roles.values()):
             return False
-        found: list[Scalar] = []
-        seen: set[int] = set()
-        for member in group.members:
-            if member is not group.contraction:
-                loads(group.expression(member), found.append, seen)
         point = group.point("full")
+        found = self._loads_of(group)
         return all(load.data[1] == point and load.data[2] is None for load in found if load.data[0] is source)
+
+    def _loads_of(self, group: RowsGroup) -> list[Scalar]:
+        """What the expressions of the group read."""
+        found = self._loads.get(group.position)
+        if found is None:
+            found = self._loads[group.position] = []
+            seen: set[int] = set()
+            for member in group.members:
+                if member is not group.contraction:
+                    loads(group.expression(member), found.append, seen)
+        return found
 
     def _readers(self) -> dict[int, list[int]]:
         """The positions of the groups that read each array."""
@@ -208,13 +217,3 @@ def over_written(array: Array) -> Array | None:
         return None
     place = array.opaque.in_place.get(array.position)
     return None if place is None else array.opaque.inputs[place]
-
-
-def write(group: Group, target: Target) -> Kernel:
-    """The group's kernel."""
-    if isinstance(group, OpaqueGroup):
-        return write_opaque(group.opaque, target)
-    if isinstance(group, MiddleGroup):
-        return write_middle(group, target)
-    assert isinstance(group, RowsGroup)
-    return write_product(group, target) if group.contraction is not None else write_rows(group, target)

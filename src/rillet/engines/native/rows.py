@@ -104,7 +104,9 @@ class _RowsWriter:
 
     def _row_work(self) -> int:
         """Vector operations a row (or, without rows, in all)."""
-        heavy = sum(self.expressions[m.number].cost + 1 for m in self.members if self.role[m.number] not in ("row", "row total"))
+        heavy = sum(
+            self.expressions[m.number].cost + 1 for m in self.members if self.role[m.number] not in ("row", "row total")
+        )
         columns = size_of([variable.extent for variable in self.columns])
         return max(1, heavy * columns // self.target.lanes(4)) + 8
 
@@ -226,13 +228,11 @@ class _RowsWriter:
 
     def _one_sweep(self, sweep: int, lanes: int, start: Value | None = None, stop: Value | None = None) -> None:
         """Loops over the columns, computing the members that belong to this sweep."""
-        here = [m for m in self.members if self.sweep[m.number] == sweep and self.role[m.number] not in ("row", "row total")]
-        kept = self._kept_for_later(sweep)
-        active = [
-            m
-            for m in here
-            if self.role[m.number] != "full" or m.number in self.stored or m.number in kept
+        here = [
+            m for m in self.members if self.sweep[m.number] == sweep and self.role[m.number] not in ("row", "row total")
         ]
+        kept = self._kept_for_later(sweep)
+        active = [m for m in here if self.role[m.number] != "full" or m.number in self.stored or m.number in kept]
         if not active:
             return
         self._install(sweep)
@@ -261,7 +261,9 @@ class _RowsWriter:
                 if member.number in self.stored:
                     x.store(result, member, self.group.point("row"))
 
-    def _pieces(self, extent: int, lanes: int, start: Value | None, stop: Value | None) -> Iterator[tuple[Value, Value, int]]:
+    def _pieces(
+        self, extent: int, lanes: int, start: Value | None, stop: Value | None
+    ) -> Iterator[tuple[Value, Value, int]]:
         b = self.b
         if start is not None and stop is not None:
             if extent <= lanes:
@@ -541,4 +543,3 @@ class _Accumulator:
             return b.compare("eq", value, best)
         both = b.binary("and", b.compare("uno", value, value), b.compare("uno", best, best))
         return b.binary("or", b.compare("oeq", value, best), both)
-

@@ -16,7 +16,9 @@ def widen(b: Builder, target: Target, x: Value, element: str) -> Value:
         return x
     if element_of(x.type) == "bfloat":
         # Not as an fpext: LLVM would move it behind a select or a rounding, which it then cannot do with bfloats.
-        bits = b.binary("shl", b.convert("zext", _bits(b, x, "i16"), "i32"), b.constant(vector("i32", lanes_of(x.type)), 16))
+        bits = b.binary(
+            "shl", b.convert("zext", _bits(b, x, "i16"), "i32"), b.constant(vector("i32", lanes_of(x.type)), 16)
+        )
         return b.convert("fpext", _bits(b, bits, "float"), element)
     if element_of(x.type) == "half" and not target.has_fma:
         x = _half_to_float(b, x)
