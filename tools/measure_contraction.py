@@ -156,7 +156,8 @@ def fma_peak() -> float:
         b.store(result, b.offset(place, b.i64(number * lanes), "float"))
     b.ret()
     kernel, turns = Kernel(str(module)), 200_000
-    table = kernel.table([aligned(4096)])
+    memory = aligned(4096)
+    table = kernel.table([memory])
     best = min(_timed(lambda: kernel.function(table, 0, turns), 1) for _ in range(50))
     return 2 * chains * lanes * turns / best / 1e9
 

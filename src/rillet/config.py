@@ -112,7 +112,7 @@ def _data_folder() -> Path:
 ENGINE = Flag(
     "engine",
     "RILLET_ENGINE",
-    lambda: "blockwise",
+    lambda: "native",
     _choice("native", "blockwise", "reference"),
     "the engine that runs graphs: native (compiled), blockwise (NumPy, fused, on threads) or reference (NumPy)",
 )

@@ -77,7 +77,7 @@ def test_e06_learning_lowers_the_loss_the_same_way_in_both_modes() -> None:
     assert all(later < earlier for earlier, later in itertools.pairwise(losses))
     for left, right in zip(lazily, eagerly, strict=True):
         for a, b in zip(left, right, strict=True):
-            np.testing.assert_array_equal(a, b)
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)  # compiled code rounds less often
 
 
 def test_e07_gradient_rules_can_be_looked_up_registered_and_replaced() -> None:

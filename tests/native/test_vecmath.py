@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,12 @@ FLOATS = {"float": np.float32, "double": np.float64}
 PLAIN = TARGETS["x86_64"]  # has no fused multiply-add
 
 can_run_plain = pytest.mark.skipif("x86_64" not in host().triple, reason="needs an x86-64 processor")
+
+
+@pytest.fixture(autouse=True)
+def without_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested is what this code writes, and nothing is left behind."""
+    monkeypatch.setenv("RILLET_CACHE", os.devnull)
 
 
 # ---- compiling and measuring ----------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_trajectory_is_tensorflows(name: str, use_resource: bool) -> None:
 @pytest.mark.parametrize("style", ["minimize", "apply", "function"])
 def test_eager_training_is_lazy_training(name: str, style: str) -> None:
     for eager, lazy in zip(eagerly(name, style), lazily(name, True), strict=True):
-        np.testing.assert_array_equal(eager, lazy)
+        np.testing.assert_allclose(eager, lazy, rtol=1e-5, atol=1e-7)  # compiled code rounds less often
 
 
 def test_only_named_rows_change() -> None:

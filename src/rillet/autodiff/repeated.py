@@ -25,7 +25,7 @@ from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data, set_handle_data
-from rillet.errors import user_site
+from rillet.errors import OpError, user_site
 
 _LOGGER = logging.getLogger("rillet")
 
@@ -47,7 +47,12 @@ def repeated_gradients(
     """
     key = _key(recording, targets, weights, sources)
     derived = None if key is None else _KNOWN.find(key, recording)
-    return None if derived is None else derived.run(recording, weights)
+    if derived is None:
+        return None
+    try:
+        return derived.run(recording, weights)
+    except OpError:  # it happens again op by op, where the user is told which one it was
+        return None
 
 
 class _Key(NamedTuple):

@@ -238,6 +238,37 @@ class Output(Array):
         return all(place in opaque.streamed for place, source in enumerate(opaque.inputs) if source is array)
 
 
+class Row(Opaque):
+    """A row of an array, named by a scalar (int32 or int64) that must be below `limit`: no kernel, just an address."""
+
+    __slots__ = ("limit",)
+
+    def __init__(self, buffer: Array, index: Array, limit: int) -> None:
+        super().__init__("row", (buffer, index), _no_kernel)
+        self.limit = limit
+        Output(buffer.program, self, buffer.shape[1:], buffer.dtype)
+
+    @staticmethod
+    def behind(array: Array) -> Array | None:
+        """The array that `array` is a row of, if it is one."""
+        is_row = isinstance(array, Output) and isinstance(array.opaque, Row)
+        return array.opaque.inputs[0] if is_row else None  # type: ignore[attr-defined]
+
+
+def _no_kernel(writer: Any) -> None:
+    raise AssertionError("there is no kernel to be written")
+
+
+def with_buffers(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays, and those that some are rows of."""
+    result = list(arrays)
+    for array in result:
+        buffer = Row.behind(array)
+        if buffer is not None:
+            result.append(buffer)
+    return result
+
+
 class Arrays:
     """All arrays of one program, and the making of them: the vocabulary of lowering rules."""
 
@@ -247,6 +278,7 @@ class Arrays:
         self.arrays: list[Array] = []
         self.origin: Operation | None = None  # of the arrays that are made now
         self.scalars = Scalars(self.off)
+        self.is_repeated = False  # whether what is made now belongs to a loop
         self._computed: dict[Any, Scalar] = {}
         self._padded: dict[Any, Array] = {}
         self._guard: Scalar | None = None
@@ -510,7 +542,9 @@ class Arrays:
         if source.size == 0:
             filler = self.constant(neutral(kind, dtype or source.dtype), dtype or source.dtype)
             result = self.broadcast(filler, [extent for axis, extent in enumerate(source.shape) if axis not in chosen])
-        elif not real and not kind.startswith("arg"):
+        elif not real and kind.startswith("arg"):
+            result = self.broadcast(self.constant(0, dtype or source.dtype), [e for a, e in enumerate(source.shape) if a not in chosen])
+        elif not real:
             result = source if dtype is None else self.cast(source, dtype)
         elif repeated := self._repeated(source, real, kind):
             once = self.slice(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rillet.compiler.arrays import Array, Constant, Contraction, Output, Reduction, Source, size_of
+from rillet.compiler.arrays import Array, Constant, Contraction, Output, Reduction, Source, size_of, with_buffers
 from rillet.compiler.groups import Group, MiddleGroup, OpaqueGroup, RowsGroup, essential, stored_operands
 from rillet.compiler.scalar import Scalar, loads, new_work
 
@@ -34,6 +34,7 @@ def group_arrays(
     for array in needed:
         if array.stored:
             grouping.place(array)
+    grouping.put_changes_last()
     return in_order(grouping.groups), grouping.group_of
 
 
@@ -221,8 +222,18 @@ class _Grouping:
             group.work += new_work(group.expression(array, role), group.nodes)
 
     def _note_reads(self, group: Group, arrays: Sequence[Array]) -> None:
-        for array in arrays:
+        for array in with_buffers(arrays):
             self._readers.setdefault(array.number, {})[group.position] = group
+
+    def put_changes_last(self) -> None:
+        """What is written over is read before by all that don't wait for the change."""
+        for group in self.groups:
+            if not isinstance(group, OpaqueGroup):
+                continue
+            for place in group.opaque.in_place.values():
+                readers = self._readers.get(group.opaque.inputs[place].number, {})
+                waiting = {other.position for other in readers.values() if other.waits_for >> group.position & 1}
+                self._depend(group, {place: other for place, other in readers.items() if place not in waiting})
 
 
 def _split(extents: tuple[int, ...], columns: int) -> tuple[tuple[int, ...], int] | None:

@@ -14,8 +14,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from rillet.compiler.arrays import Array, Contraction, Map, Opaque, Reduction, size_of
-from rillet.compiler.index import Linear, Variable, flatten, linear, loop_variables, unflatten
+from rillet.compiler.arrays import Array, Contraction, Map, Opaque, Reduction, size_of, with_buffers
+from rillet.compiler.index import Linear, Variable, linear, loop_index, loop_point, loop_variables
 from rillet.compiler.scalar import Scalar, loads
 
 
@@ -45,9 +45,9 @@ class Group:
 
     @functools.cached_property
     def operands(self) -> list[Array]:
-        """The same, for a group that is complete; those of a contraction included."""
+        """The same, for a group that is complete; those of a contraction included, and those that some are rows of."""
         contraction = getattr(self, "contraction", None)
-        return [*self.reads(), *(() if contraction is None else stored_operands(contraction))]
+        return with_buffers([*self.reads(), *(() if contraction is None else stored_operands(contraction))])
 
 
 class RowsGroup(Group):
@@ -67,10 +67,6 @@ class RowsGroup(Group):
         self._expressions: dict[tuple[Any, ...], Scalar] = {}
 
     @property
-    def kind_of_work(self) -> str:
-        return "contraction" if self.contraction is not None else "rows"
-
-    @property
     def total(self) -> int:
         return size_of(self.extents)
 
@@ -83,11 +79,7 @@ class RowsGroup(Group):
 
     def point(self, role: str) -> Linear:
         """Where in the domain the loops stand: the number of the element, or of the row."""
-        variables = self.variables()
-        if role in ("row", "row reduction"):
-            count = self.rows or 0
-            return flatten([linear(v) for v in variables[:count]], self.extents[:count])
-        return flatten([linear(v) for v in variables], self.extents)
+        return loop_point(self.extents[: self.rows or 0] if role in ("row", "row reduction") else self.extents)
 
     def expression(self, array: Array, role: str | None = None) -> Scalar:
         """What is computed for `array` at the point where the loops stand."""
@@ -100,8 +92,8 @@ class RowsGroup(Group):
 
     def _expression(self, array: Array, role: str) -> Scalar:
         source = array.source if isinstance(array, Reduction) else array
-        place = "row" if role in ("row", "row total") else "full"
-        index = unflatten(self.point(place), source.shape)
+        loops = self.extents[: self.rows or 0] if role in ("row", "row total") else self.extents
+        index = loop_index(loops, source.shape)
         if source is array:
             assert isinstance(array, Map)
             return array.program.computed(array, index)

@@ -278,6 +278,18 @@ def unflatten(flat: Linear, shape: Sequence[int]) -> Index:
     return tuple(result)
 
 
+@functools.lru_cache(maxsize=1 << 14)
+def loop_point(extents: tuple[int, ...]) -> Linear:
+    """The number of the turn at which a loop nest is."""
+    return flatten([linear(variable) for variable in loop_variables(extents)], extents)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def loop_index(extents: tuple[int, ...], shape: tuple[int, ...]) -> Index:
+    """The index of the element with that number in an array of as many elements."""
+    return unflatten(loop_point(extents), shape)
+
+
 def substitute(form: Linear, replacements: dict[Variable, Linear]) -> Linear:
     """The form with variables replaced (not inside run-time integers)."""
     result = Linear(form.constant)

@@ -64,7 +64,8 @@ def can_lower(operation: Operation) -> bool:
     refused = REFUSALS.get(type_)
     if refused is not None and refused(operation):
         return False
-    if not supported(operation.attrs.get("element_dtype", dtypes.float32)):
+    entries = operation.attrs.get("element_dtype", dtypes.float32)
+    if not supported(entries) and entries is not dtypes.variant:
         return False  # a list of something else
     passes = type_ in PASSING
     for arguments in (definition.signature.inputs, definition.signature.outputs):
@@ -141,17 +142,20 @@ class Lowering:
     # ---- regions ------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def region(self) -> Iterator[dict[VariableState, Array]]:
+    def region(self, is_repeated: bool = False) -> Iterator[dict[VariableState, Array]]:
         """For what is lowered under a condition, or in a loop: outside nothing of it is known, and variables are what they
         were before. Gives the variables' values inside, as they are and as they become."""
-        results, current, context, origin = self._results, self.current, self.context, self.program.origin
+        results, current, context, program = self._results, self.current, self.context, self.program
+        origin, repeated = program.origin, program.is_repeated
         self._results, self.current = ChainMap({}, results), dict(current)
+        program.is_repeated = repeated or is_repeated
         try:
             yield self.current
         finally:
             for state, source in self.variables.items():
                 current.setdefault(state, source)
-            self._results, self.current, self.context, self.program.origin = results, current, context, origin
+            self._results, self.current, self.context = results, current, context
+            program.origin, program.is_repeated = origin, repeated
 
     # ---- operations ---------------------------------------------------------------------------------------------
 
@@ -178,6 +182,8 @@ class Lowering:
         definition = operation.definition
         if not operation.inputs and definition.fold is not None and operation.type not in RULES:
             value = definition.fold(operation)
+            if operation.outputs[0].dtype.base_dtype is dtypes.resource:
+                return [_variable_in(value, operation)]
             if value is not None:
                 return [self._constant(np.asarray(value), operation)]
         if operation.type == "NoOp":
@@ -316,3 +322,11 @@ class Lowering:
 
     def decompose(self, operation: Operation, inputs: Sequence[Any]) -> list[Any]:
         return self.inline(decomposition(operation), inputs)
+
+
+def _variable_in(value: Any, operation: Operation) -> VariableState:
+    """The variable that a constant of dtype resource stands for: one made eagerly, used in a graph."""
+    state = value.item() if isinstance(value, np.ndarray) and value.shape == () else value
+    if not isinstance(state, VariableState):
+        raise NotLowered(f"{operation.name}: a constant that is no variable")
+    return state

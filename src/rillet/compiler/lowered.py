@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rillet.compiler.arrays import Array, Arrays, Output, Source
+from rillet.compiler.arrays import Array, Arrays, Output, Row, Source
 from rillet.core.execution import VariableState
 
 
@@ -51,11 +51,11 @@ def reachable(roots: Sequence[Array]) -> list[Array]:
 
 
 def separate(lowered: Lowered) -> Lowered:
-    """Gives results that are the old values of variables that change memory of their own."""
+    """Gives results memory of their own that are the old values of variables that change, or rows of other arrays."""
     changed = {source.number for source, _ in lowered.in_place}
 
     def apart(array: Array) -> Array:
-        if array.number not in changed:
+        if array.number not in changed and Row.behind(array) is None:
             return array
         return array.program.map(array.shape, array.dtype, lambda *index: array.at(*index), (array,), 1)
 

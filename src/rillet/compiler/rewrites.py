@@ -144,44 +144,49 @@ def _rules() -> dict[str, list[_Rule]]:
     return found
 
 
-def _first_look(rules: Sequence[_Rule]) -> tuple[frozenset[str], bool]:
-    """The operations of which an operand must be one for a rule to apply; and whether equal operands may do as well."""
-    operations: set[str] = set()
-    equal = False
-    for rule in rules:
-        inner = [part[0] if isinstance(part, tuple) else "const" for part in rule.arguments if not _is_letter(part)]
-        operations.update(inner or ())
-        equal = equal or not inner
-    return frozenset(operations), equal
-
-
 def _is_letter(pattern: _Pattern) -> bool:
     return isinstance(pattern, str) and pattern != "p"
 
 
-_RULES = _rules()
-_FIRST_LOOK = {operation: _first_look(rules) for operation, rules in _RULES.items()}
+def _by_first_look(rules: Sequence[_Rule]) -> dict[tuple[int, str], list[_Rule]]:
+    """The rules by the first operand that is no letter: its position and operation; by (-1, "") if all are letters."""
+    found: dict[tuple[int, str], list[_Rule]] = {}
+    for rule in rules:
+        inner = [(place, part) for place, part in enumerate(rule.arguments) if not _is_letter(part)]
+        look = (-1, "")
+        if inner:
+            place, part = inner[0]
+            look = place, part[0] if isinstance(part, tuple) else "const"
+        found.setdefault(look, []).append(rule)
+    return found
+
+
+_RULES = {operation: _by_first_look(rules) for operation, rules in _rules().items()}
 
 
 def simplified(scalars: Scalars, operation: str, dtype: DType, arguments: tuple[Scalar, ...]) -> Scalar | None:
     """What the operation can be replaced by; None if it has to stay."""
-    look = _FIRST_LOOK.get(operation)
-    if look is None:
+    rules = _RULES.get(operation)
+    if rules is None:
         return None
-    operations, equal = look
-    if not any(part.operation in operations for part in arguments) and not (equal and _any_equal(arguments)):
-        return None
-    for rule in _RULES[operation]:
+    for place, part in enumerate(arguments):
+        result = _first(scalars, rules.get((place, part.operation), ()), dtype, arguments)
+        if result is not None:
+            return result
+    if len(arguments) > 1 and arguments[-1] is arguments[-2]:
+        return _first(scalars, rules.get((-1, ""), ()), dtype, arguments)
+    return None
+
+
+def _first(scalars: Scalars, rules: Sequence[_Rule], dtype: DType, arguments: tuple[Scalar, ...]) -> Scalar | None:
+    """The result of the first rule that applies."""
+    for rule in rules:
         match: _Match = {}
         if all(_matches(pattern, part, match) for pattern, part in zip(rule.arguments, arguments, strict=True)):
             result = _applied(scalars, rule, dtype, arguments, match)
             if result is not None:
                 return result
     return None
-
-
-def _any_equal(arguments: Sequence[Scalar]) -> bool:
-    return len(arguments) > 1 and arguments[-1] is arguments[-2]
 
 
 def _matches(pattern: _Pattern, node: Scalar, match: _Match) -> bool:

@@ -9,7 +9,7 @@ A leaf is a constant, a loop index or a read of an array; an inner node is named
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -232,6 +232,23 @@ def loads(scalar: Scalar, visit: Callable[[Scalar], None], seen: set[int] | None
         if node.operation == "load":
             visit(node)
         pending.extend(parts_of(node))
+
+
+def bases_of(expressions: Iterable[Scalar], inside: Collection[int] = ()) -> dict[int, int]:
+    """The first element that the expressions read of each array, where that is not the first of all; by number.
+
+    inside: the numbers of arrays that the kernel itself computes.
+    """
+    least: dict[int, int] = {}
+
+    def visit(load: Scalar) -> None:
+        array, flat, _ = load.data
+        least[array.number] = min(flat.constant, least.get(array.number, flat.constant))
+
+    seen: set[int] = set()
+    for expression in expressions:
+        loads(expression, visit, seen)
+    return {number: base for number, base in least.items() if base > 0 and number not in inside}
 
 
 def _dynamic_parts(form: Linear) -> list[Scalar]:

@@ -369,10 +369,10 @@ def quick_binary(
         try:
             if right is None:
                 right = _as_constant(other, dtype, state)
-            is_large = left.size >= LARGE and definition is not None
+            large = definition if left.size >= LARGE else None
             if reflected:
                 left, right = right, left
-            result = run_large(definition, {}, (left, right)) if is_large else None
+            result = None if large is None else run_large(large, {}, (left, right))
             if result is None:
                 result = state.run_quietly(run, left, right)
         except Exception:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rillet.compiler.arrays import Array, Constant, Map, Source
+from rillet.compiler.arrays import Array, Constant, Map, Row, Source
 from rillet.compiler.control import Conditional, Region
 from rillet.compiler.lowering.list_values import EqualList, KnownList, ListValue, StoredList, as_array, require
 from rillet.compiler.rules import Call, lowering
@@ -178,13 +178,16 @@ class _Choice:
         taken: set[int] = set()
         result: list[Array | None] = []
         for value in column:
-            if value is not None and (value.number not in branch.inside or value.number in taken):
+            if value is not None and self._lies_elsewhere(value, branch, taken):
                 value = self._copied(value)
                 branch.inside.add(value.number)
             if value is not None:
                 taken.add(value.number)
             result.append(value)
         return result
+
+    def _lies_elsewhere(self, value: Array, branch: _Branch, taken: set[int]) -> bool:
+        return value.number not in branch.inside or value.number in taken or Row.behind(value) is not None
 
     def _copied(self, value: Array) -> Array:
         return self.program.map(value.shape, value.dtype, lambda *index: value.at(*index), (value,), 1)

@@ -7,7 +7,7 @@ from typing import Any
 from rillet.compiler.arrays import Array
 from rillet.compiler.bounded import Bounded, arrays_of, lowering_of_bounded
 from rillet.compiler.index import Linear
-from rillet.compiler.lowering.places import known, position, whole_number
+from rillet.compiler.lowering.places import known, position, row_at, whole_number
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
@@ -19,6 +19,8 @@ def gather(call: Call, params: Array, indices: Array, axis: int, batch: int = 0)
     call.require(0 <= batch <= axis < params.rank and batch <= indices.rank)
     call.require(params.shape[:batch] == indices.shape[:batch] and params.size > 0)
     program, count = call.program, indices.rank - batch
+    if indices.rank == 0 and axis == 0 and known(indices.at()) is None:
+        return row_at(params, indices, params.shape[0])
     shape = (*params.shape[:axis], *indices.shape[batch:], *params.shape[axis + 1 :])
 
     def compute(*place: Linear) -> Scalar:

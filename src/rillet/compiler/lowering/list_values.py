@@ -3,6 +3,7 @@
     KnownList     how many entries there are is known, and each is a value of its own; nothing is in memory
     StoredList    the entries are the rows of an array; how many of them count may be known to the run alone
     EqualList     every entry is the same value
+    ComposedList  the entries are made of those of other lists
     SingleList    one entry was set, at a place that only the run knows; all others read as zeros
 
 A length is an int, or a scalar array where only the run knows it. NotLowered is raised for whatever the reference kernels
@@ -11,12 +12,12 @@ refuse (they then say what is wrong), and for what has no compiled form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rillet.compiler.arrays import Array, Arrays, Map
 from rillet.compiler.index import Linear
-from rillet.compiler.lowering.places import known, position
+from rillet.compiler.lowering.places import known, position, row_at
 from rillet.compiler.lowering.scattering import write_part
 from rillet.compiler.rules import NotLowered
 from rillet.compiler.scalar import Scalar
@@ -76,13 +77,9 @@ def row(buffer: Array, index: Place, limit: int | None = None) -> Array:
     """buffer[index]; an index from the run is checked against `limit`, or the number of rows."""
     if isinstance(index, int):
         return buffer.program.view(buffer, buffer.shape[1:], lambda *place: (index, *place))
-    program, extent = buffer.program, buffer.shape[0] if limit is None else limit
+    extent = buffer.shape[0] if limit is None else limit
     require(extent > 0, "an entry of an empty list")
-
-    def compute(*place: Linear) -> Scalar:
-        return buffer.at(position(program, index.at(), extent), *place)
-
-    return program.map(buffer.shape[1:], buffer.dtype, compute, (buffer, index), 0)
+    return row_at(buffer, index, extent)
 
 
 def with_row(buffer: Array, index: Place, value: Array) -> Array:
@@ -417,8 +414,8 @@ class EqualList(ListValue):
         return EqualList(self.program, self.dtype, self.element_shape, self.value, length)
 
     def entry(self, index: Place, shape: TensorShape) -> Any:
-        self.check_index(index)
         require(isinstance(index, int), "an index from the run")
+        self.check_index(index)
         return self.value
 
     def with_entry(self, index: Place, value: Any) -> ListValue:
@@ -480,6 +477,58 @@ class SingleList(ListValue):
         return target.with_entry(self.index, self.program.elementwise("add", self.dtype, before, self.value))
 
 
+class ComposedList(ListValue):
+    """Each entry is composed of the entries of other lists, equally long: compose(entries) makes it."""
+
+    __slots__ = ("columns", "compose")
+
+    def __init__(
+        self,
+        program: Arrays,
+        dtype: DType,
+        element_shape: TensorShape,
+        compose: Callable[[Sequence[Any]], Any],
+        columns: Sequence[ListValue],
+    ) -> None:
+        super().__init__(program, dtype, element_shape, columns[0].length)
+        self.compose = compose
+        self.columns = list(columns)
+
+    def with_columns(self, columns: Sequence[ListValue]) -> ComposedList:
+        return ComposedList(self.program, self.dtype, self.element_shape, self.compose, columns)
+
+    def entry(self, index: Place, shape: TensorShape) -> Any:
+        return self.compose([column.entry(index, TensorShape(None)) for column in self.columns])
+
+    def with_entry(self, index: Place, value: Any) -> ListValue:
+        return self.taken_apart().with_entry(index, value)
+
+    def popped(self, shape: TensorShape) -> tuple[ListValue, Any]:
+        pairs = [column.popped(TensorShape(None)) for column in self.columns]
+        return self.with_columns([rest for rest, _ in pairs]), self.compose([item for _, item in pairs])
+
+    def stored(self, shape: TensorShape) -> StoredList:
+        return self.taken_apart().stored(shape)
+
+    def taken_apart(self) -> KnownList:
+        items = tuple(self.entry(index, TensorShape(None)) for index in range(self.known_length))
+        return KnownList(self.program, self.dtype, self.element_shape, items)
+
+
+def parts_of(value: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """What a list consists of, and what makes one like it of other parts of the same shapes."""
+    program, dtype, shape = value.program, value.dtype, value.element_shape
+    if isinstance(value, StoredList):
+        return [value.buffer, value.length], lambda parts: StoredList(dtype, shape, parts[0], parts[1])
+    if isinstance(value, EqualList):
+        return [value.value, value.length], lambda parts: EqualList(program, dtype, shape, parts[0], parts[1])
+    if isinstance(value, ComposedList):
+        compose = value.compose
+        return value.columns, lambda parts: ComposedList(program, dtype, shape, compose, parts)
+    whole = value.taken_apart()
+    return whole.all_items(TensorShape(None)), lambda parts: whole._with(tuple(parts))
+
+
 def _sizes(shape: TensorShape) -> tuple[int, ...]:
     return tuple(int(size) for size in shape.as_list())
 
@@ -488,4 +537,4 @@ def _zeros(program: Arrays, shape: TensorShape, dtype: DType) -> Array:
     return program.broadcast(program.constant(0, dtype), _sizes(shape))
 
 
-__all__ = ["EqualList", "KnownList", "ListValue", "SingleList", "StoredList", "as_array", "as_place"]
+__all__ = ["ComposedList", "EqualList", "KnownList", "ListValue", "SingleList", "StoredList", "as_array", "as_place"]

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rillet.compiler.arrays import Array, Arrays, Source
+from rillet.compiler.arrays import Array, Arrays, Output, Row, Source
 from rillet.compiler.control import Loop, Region, dependent
 from rillet.compiler.lowering.induction import Course
 from rillet.compiler.lowering.list_values import (
+    ComposedList,
     Counted,
     EqualList,
     KnownList,
@@ -22,8 +23,10 @@ from rillet.compiler.lowering.list_values import (
     ListValue,
     StoredList,
     as_array,
+    parts_of,
     plus,
     require,
+    row,
     with_row,
 )
 from rillet.compiler.lowering.places import known
@@ -258,6 +261,22 @@ class _EqualVariable(_Variable):
         return self.start._with(self.attempt.after_turns(self.start.length, self.growth, self.attempt.turns()))  # type: ignore[no-any-return]
 
 
+class _ComposedVariable(_Variable):
+    """A list that is made of others, of which entries are popped."""
+
+    def inside(self) -> ListValue:
+        self.parts = [self.attempt.variable(self.index, column) for column in self.start.columns]
+        return self.start.with_columns([part.inside() for part in self.parts])  # type: ignore[no-any-return]
+
+    def note(self, value: Any) -> None:
+        require(isinstance(value, ComposedList) and value.compose is self.start.compose, "a list that becomes another")
+        for part, column in zip(self.parts, value.columns, strict=True):
+            part.note(column)
+
+    def after(self) -> ListValue:
+        return self.start.with_columns([part.after() for part in self.parts])  # type: ignore[no-any-return]
+
+
 class _Unshaped(ListValue):
     """A list of entries whose shape is not known yet: the first that is written tells."""
 
@@ -347,7 +366,7 @@ class _Attempt:
         low = self.call.lowering
         variables = [self._variable(index, value) for index, value in enumerate(self.inputs)]
         assigned = [(state, low.read(state)) for state in self.facts.written]
-        with low.region() as current:
+        with low.region(is_repeated=True) as current:
             values = [variable.inside() for variable in variables]
             held = [(state, self._new_state(start)) for state, start in assigned]
             current.update({state: inner.source for state, inner in held})
@@ -374,13 +393,18 @@ class _Attempt:
         tensor, after = self.body.inputs[index], self.body.outputs[index]
         if after is tensor or (isinstance(value, VariableState) and tensor.dtype.base_dtype is dtypes.resource):
             return _Variable(self, index, value)
-        value = self.call.lowering.as_value(value)
-        if isinstance(value, EqualList):
-            return _EqualVariable(self, index, value)
-        if isinstance(value, ListValue):
-            return _ListVariable(self, index, value)
-        require(isinstance(value, Array), "a loop variable of another kind")
-        return _ArrayVariable(self, index, value)
+        return self.variable(index, self.call.lowering.as_value(value))
+
+    def variable(self, index: int, start: Any) -> _Variable:
+        """What stands for a loop variable that begins as `start`, or for a part of it."""
+        if isinstance(start, ComposedList):
+            return _ComposedVariable(self, index, start)
+        if isinstance(start, EqualList):
+            return _EqualVariable(self, index, start)
+        if isinstance(start, ListValue):
+            return _ListVariable(self, index, start)
+        require(isinstance(start, Array), "a loop variable of another kind")
+        return _ArrayVariable(self, index, start)
 
     # ---- states -------------------------------------------------------------------------------------------------
 
@@ -488,31 +512,40 @@ class _Attempt:
 
     def _collected(self, values: Sequence[Any]) -> list[Callable[[], ListValue]]:
         """Keeps what is to be collected; returns what gives the lists after the loop."""
-        low, result = self.call.lowering, []
-        values = [low.as_value(value) for value in values]
+        values = [self.call.lowering.as_value(value) for value in values]
         varying = self._dependent()
-        for tensor, value in zip(self.body.outputs[self.count :], values, strict=True):
-            dtype, shape = tensor.dtype.base_dtype, tensor.shape
-            if not self._varies(value, varying):
-                if self.course.exact is None:
-                    self.turn()
-                result.append(
-                    lambda value=value, dtype=dtype, shape=shape: EqualList(
-                        self.program, dtype, shape, value, self.turns()
-                    )
-                )
-                continue
-            require(isinstance(value, Array), "a list of lists")
-            require(self.course.most is not None, "values collected in a loop of unknown length")
-            room = self.course.most or 0
-            self.check_room(room, value.shape, value.dtype)
-            column = self._new_state(None, (room, *value.shape), value.dtype)
-            column.value = with_row(column.source, self.turn(), value)
-            result.append(lambda column=column, dtype=dtype, shape=shape: self._column(column, dtype, shape))
-        return result  # type: ignore[return-value]
+        if values and self.course.exact is None:
+            self.turn()
+        return [
+            self._collect(value, tensor.dtype.base_dtype, tensor.shape, varying)
+            for tensor, value in zip(self.body.outputs[self.count :], values, strict=True)
+        ]
 
-    def _column(self, column: _State, dtype: DType, shape: TensorShape) -> ListValue:
-        return StoredList(dtype, shape, self.result(column.source), self.turns())
+    def _collect(self, value: Any, dtype: DType, shape: TensorShape, varying: set[int]) -> Callable[[], ListValue]:
+        program = self.program
+        if not self._varies(value, varying):
+            return lambda: EqualList(program, dtype, shape, value, self.turns())
+        if isinstance(value, Array):
+            buffer = Row.behind(value)
+            if buffer is None or buffer.number in varying:
+                return self._collect_array(value, dtype, shape)
+            assert isinstance(value, Output) and isinstance(value.opaque, Row)
+            limit = value.opaque.limit
+            parts, compose = [value.opaque.inputs[1]], lambda parts: row(buffer, parts[0], limit)
+        else:
+            parts, compose = parts_of(value)
+        columns = [
+            self._collect(part, getattr(part, "dtype", dtypes.int32), _UNKNOWN, varying) for part in parts
+        ]
+        return lambda: ComposedList(program, dtype, shape, compose, [column() for column in columns])
+
+    def _collect_array(self, value: Array, dtype: DType, shape: TensorShape) -> Callable[[], ListValue]:
+        require(self.course.most is not None, "values collected in a loop of unknown length")
+        room = self.course.most or 0
+        self.check_room(room, value.shape, value.dtype)
+        column = self._new_state(None, (room, *value.shape), value.dtype)
+        column.value = with_row(column.source, self.turn(), value)
+        return lambda: StoredList(dtype, shape, self.result(column.source), self.turns())
 
     def _dependent(self) -> set[int]:
         return dependent(self.program.arrays[self.first :], {state.source.number for state in self.states})
@@ -521,13 +554,9 @@ class _Attempt:
         """Whether a value may be another in each turn."""
         if isinstance(value, Array):
             return value.number in varying
-        if isinstance(value, StoredList):
-            return any(isinstance(part, Array) and part.number in varying for part in (value.buffer, value.length))
-        if isinstance(value, KnownList):
-            return any(self._varies(item, varying) for item in value.values())
-        if isinstance(value, EqualList):
-            return self._varies(value.value, varying) or self._varies(value.length, varying)
-        return not isinstance(value, (VariableState, int))
+        if isinstance(value, ListValue):
+            return any(self._varies(part, varying) for part in parts_of(value)[0])
+        return False
 
     # ---- the node -----------------------------------------------------------------------------------------------
 
@@ -541,7 +570,8 @@ class _Attempt:
         for state in states:
             assert state.value is not None
             value = state.value
-            if value.number not in inside or isinstance(value, Source) or value.number in taken:
+            is_elsewhere = isinstance(value, Source) or Row.behind(value) is not None
+            if value.number not in inside or is_elsewhere or value.number in taken:
                 value = self._apart(value)
                 inside.add(value.number)
             taken.add(value.number)

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rillet.compiler.arrays import Array, Arrays, Constant
+from rillet.compiler.arrays import Array, Arrays, Constant, Map, Row, size_of
 from rillet.compiler.index import Linear, Variable
 from rillet.compiler.rules import Call, NotLowered
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
+
+# From so many elements on, a row is worth a step that computes its address.
+_LONG_ROW = 32
 
 
 def known(scalar: Scalar) -> Any:
@@ -59,6 +62,23 @@ def position(program: Arrays, index: Scalar, extent: int) -> Linear:
     if not 0 <= number < extent:
         raise NotLowered("an index out of range")
     return Linear(int(number))
+
+
+def row_at(buffer: Array, index: Array, limit: int) -> Array:
+    """buffer[index] for a scalar index that only the run knows; one that is not below `limit` stops the program.
+
+    In a loop the row of an array in memory is found by its address: matrix products can read it where it lies.
+    """
+    program, shape = buffer.program, buffer.shape[1:]
+    if program.is_repeated and size_of(shape) >= _LONG_ROW and not isinstance(buffer, (Map, Constant)):
+        number = program.cast(index, dtypes.int64) if index.dtype not in (dtypes.int32, dtypes.int64) else index
+        (found,) = Row(buffer, number, limit).outputs
+        return found
+
+    def compute(*place: Linear) -> Scalar:
+        return buffer.at(position(program, index.at(), limit), *place)
+
+    return program.map(shape, buffer.dtype, compute, (buffer, index), 0)
 
 
 def number_of(program: Arrays, scalar: Scalar) -> Scalar:

@@ -78,7 +78,7 @@ def arrange(assembly: Assembly) -> Assembly:
 def write(assembly: Assembly) -> Assembly:
     """Writes the kernels, in LLVM IR."""
     assert assembly.region is not None
-    writer = KernelWriter(assembly.target)
+    writer = KernelWriter(assembly.target, assembly.schedule.program.off)
     assembly.region.write(writer)
     assembly.kernels = writer.kernels
     return assembly

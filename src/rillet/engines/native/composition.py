@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rillet.compiler.arrays import Array
+from rillet.compiler.arrays import Array, Output, Row
 from rillet.compiler.control import Conditional, Loop
 from rillet.engines.native.jit import Code
 from rillet.engines.native.kernel import Kernel
@@ -33,6 +33,7 @@ class Composer:
         for part in region.steps:
             self._copy(part.copies)
             if isinstance(part, Wave):
+                self._rows(part.rows)
                 self._wave(part.kernels)
             elif isinstance(part.control, Loop):
                 self._loop(part, part.control)
@@ -50,6 +51,16 @@ class Composer:
     def _copy(self, pairs: Sequence[tuple[Array, Array]]) -> None:
         for array, source in pairs:
             self.copy(self.memory.touch(array, self.time), source)
+
+    def _rows(self, rows: Sequence[Output]) -> None:
+        """Computes the addresses of rows."""
+        for row in rows:
+            buffer, index = row.opaque.inputs
+            destination = self.memory.row(row, buffer)
+            where, number = self.memory.touch(buffer, self.time), self.memory.touch(index, self.time)
+            stride = row.size * np.dtype(row.dtype.numpy_dtype).itemsize
+            assert isinstance(row.opaque, Row)
+            self.steps.append(Address(destination, where, number, index.dtype.size == 8, stride, row.opaque.limit))
 
     # ---- kernels ------------------------------------------------------------------------------------------------
 

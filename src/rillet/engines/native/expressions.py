@@ -78,6 +78,7 @@ class Expressions:
         self.levels = [Level(builder.subregion())]
         self.replaced: dict[int, Callable[[Scalar], Scalar | Value | None]] = {}
         self._aside: Value | None = None
+        self.outermost = 0  # the level of what depends on no variable
 
     # ---- loops and operands -------------------------------------------------------------------------------------
 
@@ -125,7 +126,7 @@ class Expressions:
 
     def _level_of(self, variables: frozenset[Variable]) -> int:
         known = self._variables
-        return max((known[variable][0] for variable in variables if variable in known), default=0)
+        return max((known[variable][0] for variable in variables if variable in known), default=self.outermost)
 
     def _in(self, level: int, key: Any, write: Callable[[], Value]) -> Value:
         """The value called `key` at that level; written there at its first use."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rillet.compiler.arrays import Array, Source
 from rillet.compiler.index import Variable
-from rillet.compiler.scalar import Scalar, loads
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.engines.native.expressions import extremum
@@ -43,23 +42,6 @@ class Kernel:
     def base(self, array: Array) -> int:
         """The number of the element that the operand points to. Kernels that differ in it alone are one kernel."""
         return self.bases.get(array.number, 0)
-
-
-def bases_of(expressions: Iterable[Scalar], inside: Collection[int] = ()) -> dict[int, int]:
-    """The first element that the expressions read of each array, where that is not the first of all; by number.
-
-    inside: the numbers of arrays that the kernel itself computes.
-    """
-    least: dict[int, int] = {}
-
-    def visit(load: Scalar) -> None:
-        array, flat, _ = load.data
-        least[array.number] = min(flat.constant, least.get(array.number, flat.constant))
-
-    seen: set[int] = set()
-    for expression in expressions:
-        loads(expression, visit, seen)
-    return {number: base for number, base in least.items() if base > 0 and number not in inside}
 
 
 def begin_kernel() -> Builder:

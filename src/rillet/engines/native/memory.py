@@ -28,6 +28,7 @@ class Memory:
         self._slots: dict[int, int] = {}
         self._lines: dict[int, list[Array]] = {}
         self._stands_for: dict[int, Array] = {}
+        self._buffers: dict[int, Array] = {}
         self._constant_number: dict[int, int] = {}
         self._needs: dict[int, tuple[int, int, int]] = {}
         self._times: dict[int, set[int]] = {}
@@ -111,11 +112,20 @@ class Memory:
         line.remove(source)
         return line[0]
 
+    def row(self, array: Array, buffer: Array) -> int:
+        """The slot of an array that lies in another one: that one is in use when this one is."""
+        slot = self.slot(array)
+        self.fixed.add(slot)
+        self._buffers[array.number] = buffer
+        return slot
+
     # ---- the arena ----------------------------------------------------------------------------------------------
 
     def touch(self, array: Array, time: int) -> int:
         """Notes that the array is in use at that time; returns its slot."""
         slot = self.slot(array)
+        if array.number in self._buffers:
+            self.touch(self._buffers[array.number], time)
         if slot not in self.fixed:
             self.touch_slot(slot, array.size * max(1, np.dtype(array.dtype.numpy_dtype).itemsize), time)
         return slot

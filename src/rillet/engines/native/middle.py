@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from rillet.compiler.arrays import neutral, size_of
 from rillet.compiler.index import Variable, flatten, linear
+from rillet.compiler.scalar import bases_of
 from rillet.compiler.groups import MiddleGroup
 from rillet.engines.native.expressions import Expressions, compute_type
 from rillet.engines.native.kernel import (
-    bases_of,
     Kernel,
     accumulator_dtype,
     across_lanes,

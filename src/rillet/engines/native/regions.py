@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from rillet.compiler.arrays import Array, Constant, Output, Reduction, Source
+from rillet.compiler.arrays import Array, Constant, Output, Reduction, Row, Source
 from rillet.compiler.control import Control, Region
 from rillet.compiler.groups import Group, MiddleGroup, OpaqueGroup, RowsGroup, stored_operands
 from rillet.compiler.pipeline import schedule_region
@@ -20,12 +20,13 @@ Copies = list[tuple[Array, Array]]
 
 @dataclass
 class Wave:
-    """Kernels that don't depend on each other, written from `groups`. copies: (array, what it is to begin as), done
-    before."""
+    """Kernels that don't depend on each other, written from `groups`. copies: (array, what it is to begin as), done before;
+    so are `rows`, which become known then."""
 
     groups: list[Group]
     copies: Copies = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
+    rows: list[Output] = field(default_factory=list)
 
 
 @dataclass
@@ -109,7 +110,9 @@ class RegionKernels:
             regions = [self._inside(region) for region in first.opaque.regions]
             return Branching(first.opaque, regions, self._copied_first(first))
         groups = [group for group in wave if any(array.size for array in group.stores)]
-        return Wave(groups, [pair for group in groups for pair in self._copied_first(group)])
+        rows = [array for group in groups for array in group.members if Row.behind(array) is not None]
+        made = [group for group in groups if group.members[0] not in rows]
+        return Wave(made, [pair for group in made for pair in self._copied_first(group)], rows=rows)  # type: ignore[arg-type]
 
     def _copied_first(self, group: Group) -> Copies:
         pairs = [(output, over_written(output)) for output in group.members]
@@ -145,7 +148,7 @@ class RegionKernels:
         for group in self.schedule.groups:
             for output in group.members:
                 source = over_written(output)
-                if source is None or source.number in self.kept:
+                if source is None or source.number in self.kept or Row.behind(source) is not None:
                     continue
                 if source.number not in own and source.number not in self.schedule.group_of:
                     continue
@@ -161,7 +164,7 @@ class RegionKernels:
 
     def in_place(self, source: Array | None, value: Array) -> bool:
         """Whether `value` can be written over `source` as it is computed. source: None if nobody reads what was there."""
-        if isinstance(value, (Source, Constant)) or self.memory.has_slot(value):
+        if isinstance(value, (Source, Constant)) or Row.behind(value) is not None or self.memory.has_slot(value):
             return False
         group = self.schedule.group_of.get(value.number)
         if group is None:

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from rillet.compiler.arrays import Array, Reduction, Source, neutral, size_of
 from rillet.compiler.groups import RowsGroup
 from rillet.compiler.index import Linear, Variable, linear
-from rillet.compiler.scalar import Scalar, loads
+from rillet.compiler.scalar import Scalar, bases_of, loads
 from rillet.engines.native.expressions import Expressions, compute_type, storage_type
 from rillet.engines.native.kernel import (
     Kernel,
     Partial,
     accumulator_dtype,
-    bases_of,
     across_lanes,
     begin_kernel,
     combine,
@@ -203,12 +202,15 @@ class _RowsWriter:
     def _row(self, lanes: int) -> None:
         last = max((self.sweep[member.number] for member in self.members), default=0)
         self._row_results.clear()
+        if not self.rows:
+            self.x.outermost = len(self.x.levels) - 1  # what is made of reductions cannot stand before the loops
         for sweep in range(last + 1):
             self.x.continue_here()
             self._row_members(sweep)
             self._one_sweep(sweep, lanes)
         self.x.continue_here()
         self._row_members(last + 1)
+        self.x.outermost = 0
 
     def _row_members(self, sweep: int) -> None:
         """What is computed once a row, before that sweep."""
