@@ -103,11 +103,10 @@ def run(program: Program, seed: int, state: State) -> tuple[list[np.ndarray], li
         return random.uniform(-1, 1, program.shape).astype(np.float32)
 
     graph = Graph(program, [drawn() for _ in range(3)])
-    state.run(graph.feeds, [drawn(), drawn()], (), [graph.initializer])
-    executable = None
+    state.run(graph.feeds, [drawn(), drawn()], [graph.initializer])
     fetched: list[np.ndarray] = []
     copies: list[np.ndarray] = []
-    executable = state.compiled(graph.feeds, graph.outputs, graph.effects)
+    executable = state.compiled(graph.feeds, [*graph.outputs, *graph.effects])
     for _ in range(RUNS):
         arrays = [drawn(), drawn()]
         results = executable(arrays)

@@ -18,8 +18,8 @@ import rillet as tf
 Shape = tuple[int, ...]
 Step = tuple[int, int, int, int]
 
-EXTENTS = (1, 2, 3, 4, 5, 7, 8, 16, 17, 33)
-LARGEST, MOST_AXES = 3000, 4
+EXTENTS = (1, 2, 3, 4, 5, 7, 8, 16, 17, 33, 64, 100)
+LARGEST, MOST_AXES = 10_000, 4
 
 
 @dataclass(frozen=True)

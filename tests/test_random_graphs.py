@@ -5,6 +5,7 @@ RANDOM_GRAPHS=5000 tries so many of each kind, other ones each time; usually it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import rillet as tf
 from tests import random_updates, random_values
-from tests.engines import NativeEngine, ReferenceEngine, State
+from tests.engines import NativeEngine, ReferenceEngine, State, dividing
 from tests.random_values import Step
 
 LONG = int(os.environ.get("RANDOM_GRAPHS", "0"))
@@ -22,7 +23,7 @@ QUICK_FORM = settings(deadline=None, derandomize=not LONG, database=None, suppre
 
 numbers = st.integers(0, 255)
 steps = st.tuples(st.integers(0, len(random_values.OPS) - 1), numbers, numbers, st.integers(0, 65535))
-programs = st.lists(steps, min_size=1, max_size=14)
+programs = st.lists(steps, min_size=1, max_size=40 if LONG else 14)
 seeds = st.integers(0, 2**31 - 1)
 shapes = st.tuples(numbers, numbers, numbers).map(random_values.input_shapes)
 dtypes = st.sampled_from([np.float32, np.float32, np.float64])
@@ -94,11 +95,18 @@ def test_f12_lazy_eager_and_traced_agree(program: list[Step], shapes: list[Any],
 
 
 @count(quick=100)
-@given(programs, shapes, dtypes, seeds, st.lists(numbers, max_size=4), st.booleans())
+@given(programs, shapes, dtypes, seeds, st.lists(numbers, max_size=4), st.booleans(), st.booleans())
 def test_compiled_values_and_slopes(
-    program: list[Step], shapes: list[Any], dtype: Any, seed: int, extra: list[int], with_slopes: bool
+    program: list[Step],
+    shapes: list[Any],
+    dtype: Any,
+    seed: int,
+    extra: list[int],
+    with_slopes: bool,
+    is_divided: bool,
 ) -> None:
-    """The last value, any others (some twice, some of them inputs), and the gradients, in one program."""
+    """The last value, any others (some twice, some of them inputs), and the gradients, in one program; and kernels in
+    several tasks."""
     arrays = random_values.input_arrays(shapes, dtype, seed)
     with tf.Graph().as_default():
         inputs = [tf.placeholder(array.dtype, array.shape) for array in arrays]
@@ -109,7 +117,8 @@ def test_compiled_values_and_slopes(
             outputs += [tf.convert_to_tensor(slope) for slope in slopes]
     expected = State(ReferenceEngine()).run(inputs, arrays, outputs)
     before = [array.copy() for array in arrays]
-    actual = State(NativeEngine()).run(inputs, arrays, outputs)
+    with dividing() if is_divided else contextlib.nullcontext():
+        actual = State(NativeEngine()).run(inputs, arrays, outputs)
     for left, right in zip(actual, expected, strict=True):
         assert_equal(left, right)
     for array, copy in zip(arrays, before, strict=True):

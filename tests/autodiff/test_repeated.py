@@ -154,6 +154,17 @@ def test_the_first_time_nothing_is_derived(known: repeated._Known) -> None:
     assert len(derived_in(known)) == 1
 
 
+def test_long_computations_must_come_more_often(known: repeated._Known) -> None:
+    def long(x: Any) -> Any:
+        for _ in range(200):
+            x = x * 0.5 + 1.0
+        return x
+
+    for times in range(1, 8):
+        assert gradients(long, [tf.constant(1.0, tf.float64)])[0][1] == 0.5**200
+        assert len(derived_in(known)) == (times >= 6)
+
+
 @pytest.mark.parametrize("shape", [(3,), (), (2, 2)])
 def test_given_gradients_of_the_target(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
@@ -230,6 +241,25 @@ def test_axes_and_labels_that_change_are_no_constants(known: repeated._Known) ->
         wanted = other.cumsum(0) + other[::-1].cumsum(0)[::-1]
         np.testing.assert_allclose(found, np.moveaxis(wanted, 0, axis), rtol=1e-5, atol=1e-5)
     assert any(found.varying for found in derived_in(known))
+
+
+def test_constants_that_change_one_after_the_other(known: repeated._Known) -> None:
+    x = normal(4)
+    places = [0] * 8
+
+    def chosen(x: Any) -> Any:
+        total = x[0] * 0.0
+        for place in places:
+            total = total + tf.gather(x, tf.constant(place)) * 2.0
+        return total
+
+    for step in range(8):
+        places[step] = 3
+        found = gradients(chosen, [x])[0]
+        dense = found[1] if found[0] == "dense" else np.bincount(found[2], found[1], 4)
+        assert dense.tolist() == [14.0 - 2 * step, 0.0, 0.0, 2.0 + 2 * step]
+    (computation,) = known._computations.values()
+    assert computation.derivations == repeated._MOST_DERIVATIONS + 1
 
 
 def test_an_array_that_is_changed_in_place() -> None:

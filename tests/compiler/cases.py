@@ -37,9 +37,12 @@ from rillet.engines.native.pipeline import ASSEMBLING
 from rillet.engines.native.target import TARGETS
 from rillet.engines.reference import ReferenceEngine
 
+CONTEXT = ExecutionContext(ReferenceEngine())
 FOLDER = Path(__file__).parent / "golden"
 ALL = (*LOWERING, *SCHEDULING, *ASSEMBLING)
 NAMES = {each.name: each for each in ALL}
+# What a pass does is seen after the pass that it is within; in short, after another one.
+SHOWN_AFTER = {"share_kernels": "compile"}
 
 
 @dataclass
@@ -52,7 +55,10 @@ class Case:
 
     def made(self) -> list[tuple[str, str, str]]:
         """What is made now, in the form of `expected`."""
-        return [(word, name, after(self.before, name, {name} if word == "without" else set())) for word, name, _ in self.expected]
+        return [
+            (word, name, after(self.before, name, {name} if word == "without" else set()))
+            for word, name, _ in self.expected
+        ]
 
 
 def read(path: Path) -> list[Case]:
@@ -82,7 +88,7 @@ def _lines(cases: list[Case]) -> Iterator[str]:
 def after(before: str, name: str, off: set[str]) -> str:
     """The text of the program when the pass of that name has run, without the passes in `off`."""
     wanted = NAMES[name]
-    last = wanted.within.split(",")[0] if wanted.within else name
+    last = SHOWN_AFTER.get(name) or (re.split(", | and ", wanted.within)[-1] if wanted.within else name)
     program: Any = None
     if before.startswith("function"):
         function = read_function(before)
@@ -106,7 +112,7 @@ def stages(program: Any, passes: tuple[Pass, ...], off: set[str], last: str) -> 
         if each is SCHEDULING[0]:
             program = Schedule(program.program, program.results, program.in_place, lowered=program)
         elif each is ASSEMBLING[0]:
-            program = Assembly(program, ExecutionContext(ReferenceEngine()), TARGETS["x86_64_v3"])
+            program = Assembly(program, CONTEXT, TARGETS["x86_64_v3"])
         if each.run is not None and not (each.optional and each.name in off):
             if each.name == "compile" and last != each.name:  # what follows does not depend on the machine
                 program.codes = [Code(0, None) for _ in program.kernels]
@@ -136,7 +142,7 @@ def given(function: Function, off: set[str]) -> Given:
             state = VariableState(tensor.op.name, *known)
             state.value = np.zeros(known[1].as_list(), known[0].numpy_dtype)
             values.append(state)
-    return Given(function, values, values, ExecutionContext(ReferenceEngine()), program)
+    return Given(function, values, values, CONTEXT, program)
 
 
 def lowered(function: Function, off: set[str] | None = None) -> Lowered:

@@ -129,7 +129,10 @@ def gathers(dtype: str) -> list[Case]:
     x = data((5, 7, 3), dtype)
     pairs = np.stack([indices(5, 4), indices(7, 4)], -1)
     return [
-        *[(f"gather axis {axis}", lambda x, i, a=axis: tf.gather(x, i, axis=a), x, indices(3, 4, 2)) for axis in range(3)],
+        *[
+            (f"gather axis {axis}", lambda x, i, a=axis: tf.gather(x, i, axis=a), x, indices(3, 4, 2))
+            for axis in range(3)
+        ],
         ("gather one", lambda x, i: tf.gather(x, i), x, np.int64(3)),
         ("gather none", lambda x, i: tf.gather(x, i), x, np.zeros((0,), np.int32)),
         ("gather constant", lambda x: tf.gather(x, [[1, 4], [0, 0]]), x),
@@ -196,7 +199,13 @@ def scatters(dtype: str) -> list[Case]:
     return [
         *cases,
         ("scatter_nd", lambda i, u: tf.scatter_nd(i, u, np.array([6, 5])), places, updates),
-        ("two from one", lambda x, i, u: [raw("TensorScatterUpdate", y := tf.identity(x), i, u), y], x, places, updates),
+        (
+            "two from one",
+            lambda x, i, u: [raw("TensorScatterUpdate", y := tf.identity(x), i, u), y],
+            x,
+            places,
+            updates,
+        ),
     ]
 
 
@@ -270,7 +279,9 @@ def running(dtype: str) -> list[Case]:
                 if axis == 0:
                     cases += [(f"cumprod {shape} {options}", lambda x, o=options: tf.math.cumprod(x, *o), x)]
                     if dtype in FLOATS:
-                        cases += [(f"lse {shape} {options}", lambda x, o=options: tf.math.cumulative_logsumexp(x, *o), x)]
+                        cases += [
+                            (f"lse {shape} {options}", lambda x, o=options: tf.math.cumulative_logsumexp(x, *o), x)
+                        ]
     return cases
 
 
@@ -324,7 +335,11 @@ EQUATIONS = (
 
 def equations(dtype: str) -> list[Case]:
     return [
-        (f"{equation} {shapes}", lambda *tensors, e=equation: tf.einsum(e, *tensors), *[data(shape, dtype) for shape in shapes])
+        (
+            f"{equation} {shapes}",
+            lambda *tensors, e=equation: tf.einsum(e, *tensors),
+            *[data(shape, dtype) for shape in shapes],
+        )
         for equation, *shapes in EQUATIONS
     ]
 
@@ -353,7 +368,12 @@ BAD: list[Case] = [
     ("picked", lambda x, i: x[i], ROWS, np.int32(-5)),
     ("scatter", lambda x, i: raw("TensorScatterAdd", x, i, tf.ones([2, 3])), ROWS, np.array([[1], [4]], np.int32)),
     ("segment", lambda x, i: raw("UnsortedSegmentSum", x, i, 3), ROWS, np.array([0, 1, 3, -1], np.int32)),
-    ("falling", lambda x, i: raw("SparseSegmentSumWithNumSegments", x, [0, 1, 2, 1], i, 5), ROWS, np.array([0, 1, 0, 1], np.int32)),
+    (
+        "falling",
+        lambda x, i: raw("SparseSegmentSumWithNumSegments", x, [0, 1, 2, 1], i, 5),
+        ROWS,
+        np.array([0, 1, 0, 1], np.int32),
+    ),
     ("bincount", lambda x, i: raw("Bincount", i, 3, tf.zeros([0])), ROWS, np.array([0, -1], np.int32)),
     ("permutation", lambda x, i: tf.math.invert_permutation(i), ROWS, np.array([1, 1, 0], np.int32)),
     ("lengths", lambda x, n: tf.reverse_sequence(x, n, 1, 0), ROWS, np.array([1, 4, 1, 1])),
@@ -372,7 +392,8 @@ def test_an_index_out_of_range_is_an_error(case: Case) -> None:
 
 def test_a_bad_update_changes_nothing() -> None:
     table = Table(
-        [("add", lambda v, i, u: v[0].scatter_add(tf.IndexedSlices(u, i)).op, np.array([1, 9], np.int32), ROWS[:2])], [ROWS]
+        [("add", lambda v, i, u: v[0].scatter_add(tf.IndexedSlices(u, i)).op, np.array([1, 9], np.int32), ROWS[:2])],
+        [ROWS],
     )
     state = State(NativeEngine())
     state.run((), (), (), [table.initializer])
@@ -456,7 +477,9 @@ def test_optimizers_update_rows_in_order() -> None:
     for name in SPARSE:
         definition = REGISTRY[f"ResourceSparseApply{name}"]
         arguments = definition.signature.inputs
-        states = [argument for argument in arguments if argument.dtype is not None and argument.dtype.name == "resource"]
+        states = [
+            argument for argument in arguments if argument.dtype is not None and argument.dtype.name == "resource"
+        ]
 
         def apply(variables: Any, places: Any, rows: Any, definition: Any = definition) -> None:
             waiting = list(variables)

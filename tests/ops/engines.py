@@ -71,8 +71,8 @@ def everything(tf: Any, row: Row, values: Recorded, gradients: Recorded) -> Ever
 def results(state: State, computed: Everything) -> list[Any]:
     """The outputs, from variables that have just been initialized."""
     if computed.initializer is not None:
-        state.run(computed.feeds, computed.arrays, (), [computed.initializer])
-    return state.run(computed.feeds, computed.arrays, computed.outputs, computed.effects)
+        state.run(computed.feeds, computed.arrays, [computed.initializer])
+    return state.run(computed.feeds, computed.arrays, [*computed.outputs, *computed.effects])
 
 
 def differences(tf: Any, row: Row, values: Recorded, gradients: Recorded) -> list[str]:

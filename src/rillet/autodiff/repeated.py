@@ -1,8 +1,8 @@
 """Gradients of computations that were differentiated before, as the steps of a training loop are.
 
 What a tape recorded is known by its steps (see `recording`). The first time, backprop runs op by op. When the same steps
-come again, the same backprop runs on stand-ins for the recorded tensors, in a graph: that gives a Function of the
-recorded values, which is compiled, and run from then on.
+have come often enough for that to pay, the same backprop runs on stand-ins for the recorded tensors, in a graph: that
+gives a Function of the recorded values, which is compiled, and run from then on.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ _MOST_HELD = 1 << 20
 # Computations are forgotten, the one used longest ago first, when those known have more steps than this together.
 _MOST_STEPS = 100_000
 _MOST_SEEN = 10_000
+# A computation is derived when it comes for the second time; for every so many steps, one time later.
+_STEPS_A_TIME = 100
+# When constants have changed so often, it is derived once more, without any.
+_MOST_DERIVATIONS = 3
 
 
 def repeated_gradients(
@@ -132,9 +136,10 @@ class _Derived:
     @property
     def is_usable(self) -> bool:
         """Whether running the Function changes nothing, and keeping it keeps no large arrays alive."""
-        constants = [operation.attrs["value"] for operation in self.function.operations if operation.type == "Const"]
-        held = sum(getattr(array, "nbytes", 0) for array in (*self.held, *constants))
-        return not self.function.is_stateful and held <= _MOST_HELD
+        held = [operation.attrs["value"] for operation in self.graph.get_operations() if operation.type == "Const"]
+        held += [tensor._array for tensor in self.graph.external_captures]  # type: ignore[attr-defined]
+        size = sum(getattr(array, "nbytes", 0) for array in held)
+        return not self.function.is_stateful and size <= _MOST_HELD
 
     def _stand_in(self, tensor: Tensor) -> SymbolicTensor:
         placeholder = self.graph.add_input(tensor.dtype, tensor.shape)
@@ -235,11 +240,12 @@ def _parts(gradient: Any) -> list[Any]:
 
 
 class _Computation:
-    """A computation that came more than once. `derived` is None before it is needed, and where it is not to be used."""
+    """A computation that came often. `derived` is None before it is needed, and where it is not to be used."""
 
     def __init__(self, key: _Key) -> None:
         self.key = key
         self.used = 0
+        self.derivations = 0
         self.is_refused = False
         self.derived: _Derived | None = None
 
@@ -247,6 +253,9 @@ class _Computation:
         """Derives the Function, again where leaves that were constants of it have changed: they are none any more."""
         known = self.derived
         varying = frozenset() if known is None else known.varying | known.changed(recording)
+        self.derivations += 1
+        if self.derivations > _MOST_DERIVATIONS:
+            varying = frozenset(range(len(recording.leaves)))
         try:
             self.derived = _Derived(self.key, recording, varying)
         except Exception as error:  # backprop on the values themselves works, or tells the user what is wrong
@@ -257,11 +266,11 @@ class _Computation:
 
 
 class _Known:
-    """The computations that came more than once, and the hashes of those that came once."""
+    """The computations that came often, and how often others came, by their hashes."""
 
     def __init__(self) -> None:
         self._computations: dict[_Key, _Computation] = {}
-        self._seen: set[int] = set()
+        self._seen: dict[int, int] = {}
         self._clock = itertools.count(1)
         self._lock = threading.RLock()
 
@@ -279,15 +288,16 @@ class _Known:
         return computation.derived
 
     def _met_again(self, key: _Key) -> _Computation | None:
-        """The computation `key`, which is not known; None where it comes for the first time."""
+        """The computation `key`, which is not known; None where it has not come often enough."""
         with self._lock:
             mark = hash(key)
-            if mark not in self._seen:
+            times = self._seen.get(mark, 0) + 1
+            if times < 2 + len(key.steps) // _STEPS_A_TIME:
                 if len(self._seen) >= _MOST_SEEN:
                     self._seen.clear()
-                self._seen.add(mark)
+                self._seen[mark] = times
                 return None
-            self._seen.discard(mark)
+            self._seen.pop(mark, None)
             computation = self._computations[key] = _Computation(key)
             self._forget_some()
             return computation

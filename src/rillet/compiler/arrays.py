@@ -279,8 +279,9 @@ class Arrays:
         self.origin: Operation | None = None  # of the arrays that are made now
         self.scalars = Scalars(self.off)
         self.is_repeated = False  # whether what is made now belongs to a loop
+        self.noted: dict[Any, Any] = {}  # arrays that rules want to find again, by keys of theirs; a region has its own
         self._computed: dict[Any, Scalar] = {}
-        self._padded: dict[Any, Array] = {}
+        self._made: dict[Any, Array] = {}
         self._guard: Scalar | None = None
         self.index_of: dict[int, Index] | None = None  # if it is there: the index of each load, by the load's id
 
@@ -443,11 +444,15 @@ class Arrays:
         return self.view(source, shape, lambda *index: unflatten(flatten(index, shape), source.shape))
 
     def transpose(self, source: Array, order: Sequence[int]) -> Array:
+        """The array with its axes in another order. Equal ones are one array, so that what is made of them may be."""
         if list(order) == list(range(source.rank)):
             return source
-        shape = [source.shape[axis] for axis in order]
-        where = [list(order).index(axis) for axis in range(source.rank)]
-        return self.view(source, shape, lambda *index: [index[position] for position in where])
+        key = ("transpose", source.number, *order)
+        if key not in self._made:
+            shape = [source.shape[axis] for axis in order]
+            where = [list(order).index(axis) for axis in range(source.rank)]
+            self._made[key] = self.view(source, shape, lambda *index: [index[position] for position in where])
+        return self._made[key]
 
     def broadcast(self, source: Array, shape: Sequence[int]) -> Array:
         if tuple(shape) == source.shape:
@@ -468,16 +473,16 @@ class Arrays:
         """The array with `value` around it. Equal paddings are one array, which may come to memory once for all readers."""
         shape = [low + extent + high for low, extent, high in zip(before, source.shape, after, strict=True)]
         filler = value if isinstance(value, Scalar) else self.number(value, source.dtype)
-        key = (source.number, tuple(before), tuple(after), filler)
-        if key in self._padded:
-            return self._padded[key]
+        key = ("pad", source.number, tuple(before), tuple(after), filler)
+        if key in self._made:
+            return self._made[key]
 
         def compute(*index: Linear) -> Scalar:
             inner = [part - low for part, low in zip(index, before, strict=True)]
             conditions = [self.within(part, 0, extent) for part, extent in zip(inner, source.shape, strict=True)]
             return self.choose(conditions, lambda: source.at(*inner), lambda: filler)
 
-        result = self._padded[key] = self.map(shape, source.dtype, compute, (source,), 1)
+        result = self._made[key] = self.map(shape, source.dtype, compute, (source,), 1)
         return result
 
     def choose(

@@ -73,7 +73,7 @@ def schedule_text(schedule: Schedule, longest: int = SHORT) -> str:
     read = [array for group in schedule.groups for array in group.operands]
     around = {array.number: array for array in (*program.variables.values(), *read, *ends) if array.number not in known}
     printer = _Printer(program, [*sorted(around.values(), key=_order), *members], longest)
-    lines = [printer.line(array) for array in around.values()]
+    lines = [printer.line(array) for array in printer.arrays if array.number not in known]
     for group in schedule.groups:
         lines += printer.group(group)
     return printer.whole("schedule", lines, schedule.updates if schedule.lowered is None else ())
@@ -90,7 +90,9 @@ def _arrays_text(program: Lowered, arrays: Sequence[Array], longest: int) -> str
             for array in (*arrays, *program.variables.values())
             if array.number in read or not isinstance(array, Constant)
         }
-        printer = _Printer(program, sorted(shown.values(), key=_order), longest)
+        first = [array for array in shown.values() if isinstance(array, (Source, Constant))]
+        behind = [array for array in shown.values() if not isinstance(array, (Source, Constant))]
+        printer = _Printer(program, [*sorted(first, key=_order), *behind], longest)
         lines: list[str] = []
         done: set[int] = set()
         for array in printer.arrays:
@@ -149,14 +151,15 @@ class _Printer:
         self.arrays = [*inputs, *[array for array in arrays if array.number not in known]]
         self.names = {array.number: f"%{number}" for number, array in enumerate(self.arrays)}
         self.longest = longest
-        self.expressions = ExpressionPrinter(self.names, program.program.index_of or {})
+        index_of = program.program.index_of
+        self.expressions = ExpressionPrinter(self.names, {} if index_of is None else index_of)
 
     def whole(self, word: str, lines: Sequence[str], updates: Sequence[tuple[Source, Array]] = ()) -> str:
         program = self.program
         given = [self.names[x.number] if isinstance(x, Source) else quoted(x.name) for x in program.inputs]
         changes = [f"{quoted(state.name)} = {self.names[value.number]}" for state, value in program.updates]
         changes += [f"{self.names[source.number]} = {self.names[value.number]}" for source, value in updates]
-        returned = f"return {self._list(program.outputs)}"
+        returned = f"return {self._list(program.outputs)}".strip()
         body = [*self._missing_inputs(lines), *lines, returned, *changes]
         return "\n".join(
             [f"{word} {quoted(program.name)}({', '.join(given)}) {{", *[f"  {line}" for line in body], "}"]

@@ -146,8 +146,8 @@ class Lowering:
         """For what is lowered under a condition, or in a loop: outside nothing of it is known, and variables are what they
         were before. Gives the variables' values inside, as they are and as they become."""
         results, current, context, program = self._results, self.current, self.context, self.program
-        origin, repeated = program.origin, program.is_repeated
-        self._results, self.current = ChainMap({}, results), dict(current)
+        origin, repeated, noted = program.origin, program.is_repeated, program.noted
+        self._results, self.current, program.noted = ChainMap({}, results), dict(current), dict(noted)
         program.is_repeated = repeated or is_repeated
         try:
             yield self.current
@@ -155,7 +155,7 @@ class Lowering:
             for state, source in self.variables.items():
                 current.setdefault(state, source)
             self._results, self.current, self.context = results, current, context
-            program.origin, program.is_repeated = origin, repeated
+            program.origin, program.is_repeated, program.noted = origin, repeated, noted
 
     # ---- operations ---------------------------------------------------------------------------------------------
 

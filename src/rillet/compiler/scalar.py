@@ -5,6 +5,7 @@ A leaf is a constant, a loop index or a read of an array; an inner node is named
     add sub mul div floordiv mod max min pow atan2 and or xor shl shr    eq ne lt le    where cast
     neg abs sign not floor ceil round trunc sqrt rsqrt reciprocal exp log ... (vector math)    is_nan is_inf is_finite
     mulhi (the upper half of a product of unsigned integers)    bitcast    checked (an index that must be below a limit)
+    random32 random64 random_normal (a number's place in a stream (int64), the stream's low and high counter and its key)
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ COSTS = {
     "cos": 16,
     "tan": 24,
     "pow": 40,
+    "random32": 15,
+    "random64": 30,
+    "random_normal": 60,
 }
 
 

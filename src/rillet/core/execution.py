@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rillet.core.opdef import OpDef
 
@@ -47,6 +47,13 @@ class VariableState:
         return f"<VariableState {self.name!r} {self.dtype.name} {self.shape}>"
 
 
+@runtime_checkable
+class Restartable(Protocol):
+    """What a node keeps if compiled programs hold on to it: it begins anew instead of being forgotten."""
+
+    def restart(self) -> None: ...
+
+
 class ExecutionContext:
     """The state of a session (or of eager execution): resources by name, and what single nodes keep between runs."""
 
@@ -76,7 +83,13 @@ class ExecutionContext:
     def forget_node_states(self) -> None:
         """Every node begins anew; resources stay."""
         with self._lock:
-            self.node_states.clear()
+            for node, state in list(self.node_states.items()):
+                if isinstance(state, Restartable):
+                    state.restart()
+                else:
+                    del self.node_states[node]
+
+    restart = forget_node_states
 
     def inside(self, node: Hashable) -> ExecutionContext:
         """Where the function runs that `node` calls: with the same resources, but with states of its own for the nodes of

@@ -60,9 +60,9 @@ CHUNK = 1 << 13
 
 # Blocks
 
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-_ROUNDS = 10
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
 
 # Up to this many blocks Python's integers are quicker than a hundred calls of NumPy.
 _FEW = 8
@@ -94,22 +94,22 @@ class Source(Protocol):
 def _one_block(key: int, counter: int) -> tuple[int, int, int, int]:
     key0, key1 = key & _MASK32, key >> 32
     word0, word1, word2, word3 = (counter >> shift & _MASK32 for shift in (0, 32, 64, 96))
-    for _ in range(_ROUNDS):
-        even, odd = word0 * _MULTIPLIERS[0], word2 * _MULTIPLIERS[1]
+    for _ in range(ROUNDS):
+        even, odd = word0 * MULTIPLIERS[0], word2 * MULTIPLIERS[1]
         word0, word1 = (odd >> 32) ^ word1 ^ key0, odd & _MASK32
         word2, word3 = (even >> 32) ^ word3 ^ key1, even & _MASK32
-        key0, key1 = key0 + _KEY_STEPS[0] & _MASK32, key1 + _KEY_STEPS[1] & _MASK32
+        key0, key1 = key0 + KEY_STEPS[0] & _MASK32, key1 + KEY_STEPS[1] & _MASK32
     return word0, word1, word2, word3
 
 
 def _many_blocks(position: Position, offsets: Longs) -> Words:
     mask, half = np.uint64(_MASK32), np.uint64(32)
-    multipliers = [np.uint64(multiplier) for multiplier in _MULTIPLIERS]
+    multipliers = [np.uint64(multiplier) for multiplier in MULTIPLIERS]
     key0, key1 = position.key & _MASK32, position.key >> 32
     low = offsets + np.uint64(position.counter & _MASK64)
     high = (low < offsets) + np.uint64(position.counter >> 64)
     word0, word1, word2, word3 = low & mask, low >> half, high & mask, high >> half
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         even, odd = word0 * multipliers[0], word2 * multipliers[1]
         np.right_shift(odd, half, out=word0)
         word0 ^= word1
@@ -119,7 +119,7 @@ def _many_blocks(position: Position, offsets: Longs) -> Words:
         word2 ^= np.uint64(key1)
         word1 = np.bitwise_and(odd, mask, out=odd)
         word3 = np.bitwise_and(even, mask, out=even)
-        key0, key1 = key0 + _KEY_STEPS[0] & _MASK32, key1 + _KEY_STEPS[1] & _MASK32
+        key0, key1 = key0 + KEY_STEPS[0] & _MASK32, key1 + KEY_STEPS[1] & _MASK32
     blocks = np.empty((4, len(offsets)), np.uint32)
     for row, word in enumerate((word0, word1, word2, word3)):
         blocks[row] = word
@@ -334,7 +334,7 @@ class GeneratorState:
     def reserve(self, counters: int) -> Position:
         """Where this call draws; the value is moved on by `counters` blocks."""
         position = self.position
-        self._value[:2] = np.array(_split(position.skip(counters).counter), np.uint64).view(np.int64)
+        self._value[:2] = np.array(split_counter(position.skip(counters).counter), np.uint64).view(np.int64)
         return position
 
     def skip(self, delta: int) -> None:
@@ -355,7 +355,8 @@ class GeneratorState:
         return value
 
 
-def _split(counter: int) -> tuple[int, int]:
+def split_counter(counter: int) -> tuple[int, int]:
+    """The lower and the upper half of a counter."""
     return counter & _MASK64, counter >> 64
 
 
@@ -395,20 +396,20 @@ def nondeterministic_state() -> Integers:
 
 
 # The key under which TensorFlow scrambles the seeds of stateless ops, so that similar seeds give unrelated streams.
-_SCRAMBLER = 0x02461E293EC8F720
+SCRAMBLER = 0x02461E293EC8F720
 
 
 def stateless_position(seed: Sequence[int] | Array) -> Position:
     """Where a stateless op with this `seed` of two integers draws: StatelessRandomNormal, StatelessMultinomial ..."""
     first, second = (int(number) & _MASK64 for number in seed)
-    words = _one_block(_SCRAMBLER, second << 64 | first)
+    words = _one_block(SCRAMBLER, second << 64 | first)
     return Position(words[0] | words[1] << 32, (words[2] | words[3] << 32) << 64)
 
 
 def key_and_counter(seed: Sequence[int] | Array) -> tuple[Longs, Longs]:
     """StatelessRandomGetKeyCounter: key, uint64 `[1]`, and counter, uint64 `[2]`, for a `seed` of two integers."""
     position = stateless_position(seed)
-    return np.array([position.key], np.uint64), np.array(_split(position.counter), np.uint64)
+    return np.array([position.key], np.uint64), np.array(split_counter(position.counter), np.uint64)
 
 
 def position_of(key: Sequence[int] | Array, counter: Sequence[int] | Array, algorithm: int = PHILOX) -> Position:

@@ -11,11 +11,22 @@ import operator
 import threading
 from typing import Any
 
-from rillet.core import context
-from rillet.core.execution import ExecutionContext, eager_context
+from rillet.core import context, dtypes
+from rillet.core.execution import ExecutionContext, VariableState, eager_context
 from rillet.core.export import public
 from rillet.core.graph import Operation
-from rillet.ops.philox import EagerSeeds, PhiloxGenerator, SeedPair, graph_seed_pair
+from rillet.core.shapes import TensorShape
+from rillet.ops.philox import (
+    EagerSeeds,
+    GeneratorState,
+    PhiloxGenerator,
+    Position,
+    SeedPair,
+    Source,
+    graph_seed_pair,
+    split_counter,
+    state_from_key_counter,
+)
 
 
 class _Eager:
@@ -67,9 +78,39 @@ def set_seed(seed: int | None) -> None:
         eager_context().forget_node_states()
 
 
-def stream(running: ExecutionContext, node: Any, seed: int, seed2: int) -> PhiloxGenerator:
-    """The generator of a node: that of an operation lives as long as `running`, those of eager calls are shared."""
+class NodeStream:
+    """The stream of one operation. Its state lies in a variable's memory, where compiled programs find it: an int64 [3] as
+    `philox.GeneratorState` has it."""
+
+    __slots__ = ("seeds", "state")
+
+    def __init__(self, seeds: tuple[int, int]) -> None:
+        self.seeds = seeds
+        self.state = VariableState("generator", dtypes.int64, TensorShape([3]))
+        self.restart()
+
+    def restart(self) -> None:
+        """The stream from its start on; a new one if there are no seeds."""
+        position = PhiloxGenerator(*self.seeds).reserve(0)
+        self.state.value = state_from_key_counter(position.key, split_counter(position.counter))
+
+    def reserve(self, counters: int) -> Position:
+        """Where this call draws; the next call draws from `counters` blocks further on."""
+        with self.state.lock:
+            value = self.state.value.copy()
+            position = GeneratorState(value).reserve(counters)
+            self.state.value = value
+        return position
+
+
+def node_stream(running: ExecutionContext, node: Operation, seed: int, seed2: int) -> NodeStream:
+    """The stream of an operation, which lives as long as `running`."""
+    found: NodeStream = running.node_state(node, lambda: NodeStream((seed, seed2)))
+    return found
+
+
+def stream(running: ExecutionContext, node: Any, seed: int, seed2: int) -> Source:
+    """What a node draws from: an operation has a stream of its own, those of eager calls are shared."""
     if isinstance(node, Operation):
-        found: PhiloxGenerator = running.node_state(node, lambda: PhiloxGenerator(seed, seed2))
-        return found
+        return node_stream(running, node, seed, seed2)
     return _Eager.seeds.stream(node, seed, seed2)

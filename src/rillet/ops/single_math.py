@@ -14,8 +14,8 @@ import numpy.typing as npt
 Singles: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 
-_LOG_START = 0x3F330000  # the bits of 0.69921875: mantissas lie from there to twice that, in sixteen intervals
-_LOG_RECIPROCALS = np.array(
+LOG_START = 0x3F330000  # the bits of 0.69921875: mantissas lie from there to twice that, in sixteen intervals
+LOG_RECIPROCALS = np.array(
     [
         1.398907162146528,
         1.3403141896637998,
@@ -35,23 +35,23 @@ _LOG_RECIPROCALS = np.array(
         0.731428603316328,
     ]
 )
-_LOG_CENTRES = np.array([-math.log(reciprocal) for reciprocal in _LOG_RECIPROCALS])
-_LOG_POLYNOMIAL = (-0.4999997485802103, 0.333456765744066, -0.25089342214237154)
-_SINE_POLYNOMIAL = (-0.16666654943701084, 0.008332178146138854, -0.00019517298981385725)
-_COSINE_POLYNOMIAL = (-0.49999999725108224, 0.041666623324344516, -0.001388676379437604, 2.4390450703564542e-05)
+LOG_CENTRES = np.array([-math.log(reciprocal) for reciprocal in LOG_RECIPROCALS])
+LOG_POLYNOMIAL = (-0.4999997485802103, 0.333456765744066, -0.25089342214237154)
+SINE_POLYNOMIAL = (-0.16666654943701084, 0.008332178146138854, -0.00019517298981385725)
+COSINE_POLYNOMIAL = (-0.49999999725108224, 0.041666623324344516, -0.001388676379437604, 2.4390450703564542e-05)
 
 
 def log(x: Singles) -> Singles:
     """The logarithm of positive normal numbers."""
     bits = x.view(np.uint32)
-    distance = bits - np.uint32(_LOG_START)
+    distance = bits - np.uint32(LOG_START)
     interval = (distance >> np.uint32(19)) & np.uint32(15)
     exponent = distance.view(np.int32) >> np.int32(23)
     mantissa = (bits - (distance & np.uint32(0xFF800000))).view(np.float32).astype(np.float64)
-    r = mantissa * _LOG_RECIPROCALS[interval] - 1.0
-    whole = _LOG_CENTRES[interval] + exponent * math.log(2.0)
+    r = mantissa * LOG_RECIPROCALS[interval] - 1.0
+    whole = LOG_CENTRES[interval] + exponent * math.log(2.0)
     square = r * r
-    c2, c3, c4 = _LOG_POLYNOMIAL
+    c2, c3, c4 = LOG_POLYNOMIAL
     logarithm: Doubles = (c4 * square + (c3 * r + c2)) * square + (whole + r)
     return logarithm.astype(np.float32)
 
@@ -63,9 +63,9 @@ def sine_and_cosine(x: Singles) -> tuple[Singles, Singles]:
     angle -= quadrant * (math.pi / 2.0)
     square = angle * angle
     cube, fourth = angle * square, square * square
-    c3, c5, c7 = _SINE_POLYNOMIAL
+    c3, c5, c7 = SINE_POLYNOMIAL
     sine = (angle + cube * c3) + cube * square * (c5 + square * c7)
-    c2, c4, c6, c8 = _COSINE_POLYNOMIAL
+    c2, c4, c6, c8 = COSINE_POLYNOMIAL
     cosine = ((1.0 + square * c2) + fourth * c4) + fourth * square * (c6 + square * c8)
     swapped = (quadrant & 1) != 0
     sine, cosine = np.where(swapped, cosine, sine), np.where(swapped, sine, cosine)

@@ -48,7 +48,7 @@ def convolution(call: Call, image: Array, filters: Array) -> Array:
     windows = windows_of(call, image.shape, filters.shape[:-2])
     program, first = call.program, channels_first(call)
     groups = _groups(call, image.shape[1 if first else -1], filters)
-    padded = pad_image(program, image, windows.padding, first)
+    padded = _padded(program, image, windows.padding, first)
     steps = tuple(zip(windows.strides, windows.dilations, strict=True))
     return convolve(program, padded, filters, windows.output_sizes, steps, groups, first)
 
@@ -61,9 +61,13 @@ def _groups(call: Call, channels: int, filters: Array) -> int:
     return groups
 
 
-def pad_image(program: Arrays, image: Array, padding: Sequence[tuple[int, int]], first: bool) -> Array:
-    """An image, in the layout it has, with zeros around it; cut off where the padding is negative."""
-    pairs = [(0, 0), (0, 0), *padding] if first else [(0, 0), *padding, (0, 0)]
+def _padded(program: Arrays, image: Array, padding: Sequence[tuple[int, int]], first: bool) -> Array:
+    """An image, channels-last, with zeros around it; cut off where the padding is negative.
+
+    What gets zeros is copied, and then lies channels-last in memory whatever its layout was: its sums are over channels.
+    """
+    image = to_channels_last(program, image, first)
+    pairs = [(0, 0), *padding, (0, 0)]
     if any(before < 0 or after < 0 for before, after in pairs):
         cut = [(max(-before, 0), max(-after, 0)) for before, after in pairs]
         sizes = [extent - sum(pair) for extent, pair in zip(image.shape, cut, strict=True)]
@@ -71,11 +75,6 @@ def pad_image(program: Arrays, image: Array, padding: Sequence[tuple[int, int]],
     if any(before > 0 or after > 0 for before, after in pairs):
         image = program.pad(image, [max(before, 0) for before, _ in pairs], [max(after, 0) for _, after in pairs])
     return image
-
-
-def _at(first: bool, batch: Linear, spatial: Sequence[Linear], channel: Linear) -> Index:
-    """A place in an image, in its layout."""
-    return (batch, channel, *spatial) if first else (batch, *spatial, channel)
 
 
 def convolve(
@@ -87,7 +86,7 @@ def convolve(
     groups: int = 1,
     first: bool = False,
 ) -> Array:
-    """The convolution of an image that has its padding with filters [*window, in / groups, out], in the image's layout:
+    """The convolution of an image (channels-last, with its padding) with filters [*window, in / groups, out]:
     [batch, *outputs, out] or, if `first`, [batch, out, *outputs].
 
     steps: a stride and a dilation for each spatial dimension.
@@ -101,7 +100,7 @@ def convolve(
             part * stride + tap * dilation
             for part, tap, (stride, dilation) in zip(row[1:], inner[:rank], steps, strict=True)
         ]
-        return _at(first, row[0], spatial, inner[rank] + (group[0] * depth if group else 0))
+        return (row[0], *spatial, inner[rank] + (group[0] * depth if group else 0))
 
     def weight(inner: Index, column: Linear, group: Index) -> Index:
         return (*inner, column + (group[0] * width if group else 0))
@@ -215,7 +214,7 @@ def _phase(
     for phase, size in zip(chosen, windows.output_sizes, strict=True):
         last = phase.start + (phase.taps - 1) * phase.pace + phase.places - 1
         padding.append((-phase.start, last - (size - 1)))
-    padded = pad_image(program, gradient, padding, first)
+    padded = _padded(program, gradient, padding, first)
     filters = turned
     if any(phase.taps != size for phase, size in zip(chosen, windows.window, strict=True)):
         shape = [*[phase.taps for phase in chosen], *turned.shape[-2:]]
@@ -280,26 +279,25 @@ def filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> 
     call.require(len(shape) == image.rank)
     windows = windows_of(call, image.shape, shape[:-2])
     depth, outputs = shape[-2:]
-    batch, *_, channels = shape_to_channels_last(image.shape, first)
-    found = shape_to_channels_last(gradient.shape, first)
-    call.require(found == (batch, *windows.output_sizes, outputs))
+    x, dy = _padded(program, image, windows.padding, first), to_channels_last(program, gradient, first)
+    batch, channels = x.shape[0], x.shape[-1]
+    call.require(dy.shape == (batch, *windows.output_sizes, outputs))
     call.require(depth > 0 and outputs > 0 and channels % depth == 0 and outputs % (channels // depth) == 0)
     groups = channels // depth
     width, rank = outputs // groups, windows.rank
-    x = pad_image(program, image, windows.padding, first)
 
     def place(outer: Index, row: Index, inner: Index) -> Index:
         entries = zip(inner[1:], row[:rank], windows.strides, windows.dilations, strict=True)
         spatial = [part * stride + tap * dilation for part, tap, stride, dilation in entries]
-        return _at(first, inner[0], spatial, row[rank] + (outer[0] * depth if outer else 0))
+        return (inner[0], *spatial, row[rank] + (outer[0] * depth if outer else 0))
 
     def error(outer: Index, inner: Index, column: Index) -> Index:
-        return _at(first, inner[0], inner[1:], column[0] + (outer[0] * width if outer else 0))
+        return (*inner, column[0] + (outer[0] * width if outer else 0))
 
     whole = () if groups == 1 else (groups,)
     result: Array = Contraction(
         program, whole, (*windows.window, depth), (width,), (batch, *windows.output_sizes),
-        x, place, gradient, error, x.dtype,
+        x, place, dy, error, x.dtype,
     )  # fmt: skip
     if groups > 1:
         result = program.transpose(result, [*range(1, rank + 2), 0, rank + 2])
@@ -319,54 +317,53 @@ def _depthwise(call: Call, shape: Sequence[int], filters: Sequence[int]) -> Slid
 @lowering("DepthwiseConv2dNative")
 def depthwise_convolution(call: Call, image: Array, filters: Array) -> Array:
     program, at = call.program, _depthwise(call, image.shape, filters.shape)
-    x, multiplier = at.view(image), filters.shape[3]
-    read = at.reader(x)
+    read, multiplier, dtype = at.reader(image), filters.shape[3], image.dtype
 
     def compute(batch: Linear, *index: Linear) -> Scalar:
         *window, output = index
         channel, number = output // multiplier, output % multiplier
         products = [
-            program.make("mul", x.dtype, read(batch, window, tap, channel), filters.at(*tap, channel, number))
+            program.make("mul", dtype, read(batch, window, tap, channel), filters.at(*tap, channel, number))
             for tap in at.taps
         ]
         return combined(program, "add", products)
 
-    shape = (*at.shape(x)[:-1], x.shape[-1] * multiplier)
-    return at.map(shape, x.dtype, compute, (x, filters), 2 * at.size, at.size)
+    *outputs, channels = at.shape(image)
+    shape = (*outputs, channels * multiplier)
+    return at.map(shape, dtype, compute, (image, filters), 2 * at.size, at.size)
 
 
 @lowering("DepthwiseConv2dNativeBackpropInput")
 def depthwise_input_gradient(call: Call, sizes: Array, filters: Array, gradient: Array) -> Array:
     program, shape = call.program, call.integers(sizes)
     at = _depthwise(call, shape, filters.shape)
-    dy, dtype, multiplier = at.view(gradient), gradient.dtype, filters.shape[3]
+    dtype, multiplier = gradient.dtype, filters.shape[3]
     whole = shape_to_channels_last(shape, at.first)
     call.require(at.size * multiplier <= _MOST_TAPS, "many channels for each")
-    call.require(dy.shape == (whole[0], *at.windows.output_sizes, whole[-1] * multiplier))
+    call.require(at.image_shape(gradient) == (whole[0], *at.windows.output_sizes, whole[-1] * multiplier))
 
     def term(batch: Linear, place: Place, covering: Covering, channel: Linear) -> Scalar:
-        window, tap = covering.window, covering.tap
-        products = [
-            program.make("mul", dtype, dy.at(batch, *window, channel * multiplier + k), filters.at(*tap, channel, k))
-            for k in range(multiplier)
-        ]
+        products = []
+        for number in range(multiplier):
+            error = at.read(gradient, batch, covering.window, channel * multiplier + number)
+            products.append(program.make("mul", dtype, error, filters.at(*covering.tap, channel, number)))
         return combined(program, "add", products)
 
-    return at.sum_of_coverings(whole, dtype, term, (dy, filters))
+    return at.sum_of_coverings(whole, dtype, term, (gradient, filters))
 
 
 @lowering("DepthwiseConv2dNativeBackpropFilter")
 def depthwise_filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> Array:
     program, shape = call.program, call.integers(sizes)
     at = _depthwise(call, image.shape, shape)
-    x, dy, multiplier = at.view(image), at.view(gradient), shape[3]
-    call.require(dy.shape == (*at.shape(x)[:-1], shape[2] * multiplier))
-    read = at.reader(x)
+    read, multiplier = at.reader(image), shape[3]
+    call.require(at.image_shape(gradient) == (*at.shape(image)[:-1], shape[2] * multiplier))
 
     def compute(batch: Linear, row: Linear, column: Linear, *index: Linear) -> Scalar:
         *tap, channel, number = index
         value = read(batch, (row, column), tap, channel)
-        return program.make("mul", x.dtype, value, dy.at(batch, row, column, channel * multiplier + number))
+        error = at.read(gradient, batch, (row, column), channel * multiplier + number)
+        return program.make("mul", image.dtype, value, error)
 
-    products = program.map((*at.shape(x)[:3], *shape), x.dtype, compute, (x, dy), 2, at.size)
+    products = program.map((*at.shape(image)[:3], *shape), image.dtype, compute, (image, gradient), 2, at.size)
     return program.reduce(products, [0, 1, 2], "sum")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rillet.compiler.arrays import Array, Arrays
+from rillet.compiler.arrays import Array, Arrays, Constant
 from rillet.compiler.index import Dynamic, Linear
 from rillet.compiler.lowering.places import whole_number
 from rillet.compiler.rules import Call, lowering
@@ -32,18 +32,23 @@ class _Band:
         self.length = max(int(lengths.max()), 0)
         upper, lower = align.split("_")
         to_right = np.where(offsets >= 0, upper == "RIGHT", lower == "RIGHT")
-        self.lengths, self.shifts = lengths, np.where(to_right, self.length - lengths, 0)
+        # One number a diagonal: how long it is, and by how much it is moved.
+        self.lengths = call.program.constant(lengths, dtypes.int64)
+        self.shifts = call.program.constant(np.where(to_right, self.length - lengths, 0), dtypes.int64)
 
     @property
     def count(self) -> int:
         return self.high - self.low + 1
 
-    def of_diagonal(self, numbers: np.ndarray[Any, Any], diagonal: Linear) -> Linear:
-        """An entry of a table with one number a diagonal; diagonal: its place among the packed ones."""
-        if (numbers == numbers[0]).all():
-            return Linear(int(numbers[0]))
-        entry = self.program.constant(numbers, dtypes.int64).at(diagonal)
-        return Linear(0, {Dynamic(entry, int(numbers.max()) + 1): 1})
+    def of_diagonal(self, numbers: Constant, diagonal: Linear) -> Linear:
+        """One of `numbers`; diagonal: its place among the packed ones."""
+        if numbers.splat is not None:
+            return Linear(int(numbers.splat))
+        return Linear(0, {Dynamic(numbers.at(diagonal), int(numbers.value.max()) + 1): 1})
+
+    @property
+    def tables(self) -> tuple[Constant, ...]:
+        return (self.lengths, self.shifts)
 
 
 def _band_of(call: Call, k: Array | None, rows: int, columns: int) -> _Band:
@@ -53,8 +58,8 @@ def _band_of(call: Call, k: Array | None, rows: int, columns: int) -> _Band:
     return _Band(call, rows, columns, numbers[0], numbers[-1], align.decode() if isinstance(align, bytes) else align)
 
 
-def _from_packed(band: _Band, packed: Array, index: Sequence[Linear], outside: Scalar | Array) -> Scalar:
-    """The element of a matrix at `index`: from packed diagonals, or from outside."""
+def _from_packed(band: _Band, packed: Array, index: Sequence[Linear], outside: Array) -> Scalar:
+    """The element of a matrix at `index`: from packed diagonals, or from `outside` (a matrix or a number)."""
     *batch, row, column = index
     program = band.program
     offset = column - row
@@ -73,13 +78,13 @@ def _from_packed(band: _Band, packed: Array, index: Sequence[Linear], outside: S
         return program.choose([program.within(offset, 0, _FAR)], lambda: on(row), lambda: on(column))
 
     in_band = program.within(offset, band.low, band.high + 1)
-    return program.choose([in_band], inside, lambda: outside if isinstance(outside, Scalar) else outside.at(*index))
+    return program.choose([in_band], inside, lambda: outside.at(*index[: outside.rank]))
 
 
 # ---- from diagonals to matrices -------------------------------------------------------------------------------------
 
 
-def _diagonal_matrix(call: Call, diagonal: Array, k: Array | None, rows: int, columns: int, padding: Scalar) -> Array:
+def _diagonal_matrix(call: Call, diagonal: Array, k: Array | None, rows: int, columns: int, padding: Array) -> Array:
     numbers = [0] if k is None else call.integers(k)
     low, high = numbers[0], numbers[-1]
     call.require(diagonal.rank >= (1 if low == high else 2) and diagonal.size > 0)
@@ -96,7 +101,7 @@ def _diagonal_matrix(call: Call, diagonal: Array, k: Array | None, rows: int, co
         (*batch, rows, columns),
         diagonal.dtype,
         lambda *index: _from_packed(band, diagonal, index, padding),
-        (diagonal,),
+        (diagonal, padding, *band.tables),
         3,
     )
 
@@ -104,12 +109,12 @@ def _diagonal_matrix(call: Call, diagonal: Array, k: Array | None, rows: int, co
 @lowering("MatrixDiag")
 def matrix_diag(call: Call, diagonal: Array) -> Array:
     call.require(diagonal.rank > 0)
-    return _diagonal_matrix(call, diagonal, None, -1, -1, call.program.number(0, diagonal.dtype))
+    return _diagonal_matrix(call, diagonal, None, -1, -1, call.program.constant(0, diagonal.dtype))
 
 
 @lowering("MatrixDiagV2", "MatrixDiagV3")
 def matrix_diag_padded(call: Call, diagonal: Array, k: Array, rows: Array, columns: Array, padding: Array) -> Array:
-    return _diagonal_matrix(call, diagonal, k, whole_number(call, rows), whole_number(call, columns), padding.at())
+    return _diagonal_matrix(call, diagonal, k, whole_number(call, rows), whole_number(call, columns), padding)
 
 
 @lowering("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3")
@@ -117,7 +122,8 @@ def set_diagonal(call: Call, x: Array, diagonal: Array, k: Array | None = None) 
     call.require(x.rank >= 2 and x.size > 0)
     band = _band_of(call, k, *x.shape[-2:])
     call.require(diagonal.shape == (*x.shape[:-2], *([band.count] if band.count > 1 else []), band.length))
-    return call.program.map(x.shape, x.dtype, lambda *index: _from_packed(band, diagonal, index, x), (x, diagonal), 3)
+    reads = (x, diagonal, *band.tables)
+    return call.program.map(x.shape, x.dtype, lambda *index: _from_packed(band, diagonal, index, x), reads, 3)
 
 
 # ---- from matrices to diagonals -------------------------------------------------------------------------------------
@@ -127,15 +133,15 @@ def set_diagonal(call: Call, x: Array, diagonal: Array, k: Array | None = None) 
 def matrix_diag_part(call: Call, x: Array, k: Array | None = None, padding: Array | None = None) -> Array:
     call.require(x.rank >= 2 and x.size > 0)
     program, band = call.program, _band_of(call, k, *x.shape[-2:])
-    filler = program.number(0, x.dtype) if padding is None else padding.at()
+    filler = program.constant(0, x.dtype) if padding is None else padding
 
     def compute(*index: Linear) -> Scalar:
         batch = index[: x.rank - 2]
         diagonal = index[-2] if band.count > 1 else Linear(0)
-        return _packed_element(band, x, batch, diagonal, index[-1], filler)
+        return _packed_element(band, x, batch, diagonal, index[-1], filler.at())
 
     shape = (*x.shape[:-2], *([band.count] if band.count > 1 else []), band.length)
-    return program.map(shape, x.dtype, compute, (x,) if padding is None else (x, padding), 3)
+    return program.map(shape, x.dtype, compute, (x, filler, *band.tables), 3)
 
 
 def _packed_element(

@@ -18,7 +18,7 @@ from typing import Any
 from rillet.compiler.arrays import Array, Arrays, Map
 from rillet.compiler.index import Linear
 from rillet.compiler.lowering.places import known, position, row_at
-from rillet.compiler.lowering.scattering import write_part
+from rillet.compiler.lowering.scattering import scatter, write_part
 from rillet.compiler.rules import NotLowered
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
@@ -27,6 +27,7 @@ from rillet.core.shapes import TensorShape
 
 # Lists of more entries are not taken apart.
 _MOST_ENTRIES = 4096
+_FEW = 16
 
 Length = int | Array
 Place = int | Array
@@ -65,12 +66,16 @@ class Counted(Map):
 
 
 def plus(program: Arrays, number: Length, more: int) -> Length:
-    """number + more, so that it shows how much more."""
+    """number + more, so that it shows how much more; the same array for the same sum."""
     if isinstance(number, int) or not more:
         return number + more if isinstance(number, int) else number
-    if not isinstance(number, Counted):
-        return Counted(number, more)
-    return plus(program, number.base, number.amount + more)
+    if isinstance(number, Counted):
+        return plus(program, number.base, number.amount + more)
+    key = ("plus", number.number, more)
+    found = program.noted.get(key)
+    if found is None:
+        found = program.noted[key] = Counted(number, more)
+    return found
 
 
 def row(buffer: Array, index: Place, limit: int | None = None) -> Array:
@@ -100,6 +105,13 @@ def stacked(program: Arrays, rows: Sequence[Array], shape: Sequence[int], dtype:
         return program.broadcast(program.constant(0, dtype), (0, *shape))
     require(all(item.shape == tuple(shape) for item in rows), "entries of different shapes")
     return program.concat([program.reshape(item, (1, *shape)) for item in rows], 0)
+
+
+def _joined(program: Arrays, parts: Sequence[Array]) -> Array:
+    """Arrays one behind the other; a few at a time, as the search for the right one is nested."""
+    while len(parts) > _FEW:
+        parts = [program.concat(parts[start : start + _FEW], 0) for start in range(0, len(parts), _FEW)]
+    return program.concat(parts, 0)
 
 
 class _Row:
@@ -273,15 +285,34 @@ class KnownList(ListValue):
     def stack(self, shape: TensorShape) -> Array:
         whole = self.common_shape(shape)
         require(whole.is_fully_defined(), "a list of entries of unknown shape")
-        first = self.items[0] if self.items else None
-        if isinstance(first, _Row) and first.buffer.shape[0] == len(self.items):
-            buffer = first.buffer
-            rows = [item.index if isinstance(item, _Row) and item.buffer is buffer else -1 for item in self.items]
-            if rows == list(range(len(rows))):
-                return buffer
-        if not any(self.items):
-            return _zeros(self.program, TensorShape([len(self.items)]).concatenate(whole), self.dtype)
-        return stacked(self.program, self.all_items(whole), _sizes(whole), self.dtype)
+        sizes = _sizes(whole)
+        parts = [self._run(start, stop, sizes) for start, stop in self._runs()]
+        return _joined(self.program, parts) if parts else stacked(self.program, [], sizes, self.dtype)
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """Neighbours that were not set, or are neighbouring rows of one array; any other entry by itself."""
+        runs: list[tuple[int, int]] = []
+        for index, item in enumerate(self.items):
+            before = self.items[index - 1] if index else item
+            follows = item is None and before is None
+            if isinstance(item, _Row) and isinstance(before, _Row):
+                follows = item.buffer is before.buffer and item.index == before.index + 1
+            if runs and follows:
+                runs[-1] = (runs[-1][0], index + 1)
+            else:
+                runs.append((index, index + 1))
+        return runs
+
+    def _run(self, start: int, stop: int, sizes: tuple[int, ...]) -> Array:
+        program, first, count = self.program, self.items[start], stop - start
+        if first is None:
+            return _zeros(program, TensorShape([count, *sizes]), self.dtype)
+        if not isinstance(first, _Row):
+            return stacked(program, [first], sizes, self.dtype)
+        buffer = first.buffer
+        if count == buffer.shape[0]:
+            return buffer
+        return program.slice(buffer, [first.index, *[0] * len(sizes)], (count, *sizes))
 
     def stored(self, shape: TensorShape) -> StoredList:
         return StoredList(self.dtype, self.element_shape, self.stack(shape), len(self.items))
@@ -472,9 +503,10 @@ class SingleList(ListValue):
         require(self.length == other.known_length, "lists of different lengths")
         if isinstance(other, KnownList) and not any(other.items):
             return self
-        target = other.stored(TensorShape(self.value.shape))
-        before = target.entry(self.index, TensorShape(self.value.shape))
-        return target.with_entry(self.index, self.program.elementwise("add", self.dtype, before, self.value))
+        target, value, program = other.stored(TensorShape(self.value.shape)), self.value, self.program
+        require(target.buffer.shape[1:] == value.shape and target.buffer.size > 0, "entries of different shapes")
+        index, update = program.reshape(self.index, (1,)), program.reshape(value, (1, *value.shape))
+        return target.with_buffer(scatter(target.buffer, index, update, "add"), target.length)
 
 
 class ComposedList(ListValue):

@@ -470,21 +470,18 @@ class _Attempt:
 
     def after_turns(self, start: Length, growth: int, turns: Length) -> Length:
         """start + growth * turns"""
-        if isinstance(turns, int):
-            return plus(self.program, start, growth * turns)
         program = self.program
-        change = (
-            turns
-            if growth == 1
-            else program.elementwise("mul", dtypes.int32, turns, program.constant(growth, dtypes.int32))
-        )
-        if isinstance(start, int):
-            return (
-                change
-                if start == 0
-                else program.elementwise("add", dtypes.int32, change, program.constant(start, dtypes.int32))
-            )
-        return program.elementwise("add", dtypes.int32, start, change)
+        if isinstance(turns, int):
+            return plus(program, start, growth * turns)
+        first = start if isinstance(start, int) else start.number
+        key = ("after turns", first, growth, turns.number)
+        if key not in program.noted:
+            change = self._arithmetic("mul", turns, growth) if growth != 1 else turns
+            program.noted[key] = self._arithmetic("add", change, start) if start != 0 else change
+        return program.noted[key]  # type: ignore[no-any-return]
+
+    def _arithmetic(self, operation: str, first: Array, second: Length) -> Array:
+        return self.program.elementwise(operation, dtypes.int32, first, as_array(self.program, second))
 
     # ---- what a turn does ---------------------------------------------------------------------------------------
 

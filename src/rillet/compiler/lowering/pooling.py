@@ -6,7 +6,6 @@ an element then adds up what the windows that have it send to its number.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 
@@ -63,14 +62,13 @@ def _lowest(dtype: DType) -> float | int:
 @lowering("MaxPool", "MaxPoolV2", "MaxPool3D")
 def max_pool(call: Call, image: Array, *attributes: Array) -> Array:
     at = _sliding(call, image.shape, attributes)
-    x = at.view(image)
-    read = at.reader(x, _lowest(x.dtype))
+    read = at.reader(image, _lowest(image.dtype))
 
     def compute(batch: Linear, *index: Linear) -> Scalar:
         *window, channel = index
         return combined(call.program, "max", [read(batch, window, tap, channel) for tap in at.taps])
 
-    return at.map(at.shape(x), x.dtype, compute, (x,), 2 * at.size, at.overlap)
+    return at.map(at.shape(image), image.dtype, compute, (image,), 2 * at.size, at.overlap)
 
 
 @lowering("MaxPoolWithArgmax")
@@ -86,7 +84,7 @@ def max_pool_with_argmax(call: Call, image: Array) -> list[Array]:
 
     def output(position: int, dtype: DType) -> Array:
         def compute(batch: Linear, *index: Linear) -> Scalar:
-            return _first_largest(at, image.dtype, batch, index, _element_of(image), number)[position]
+            return _first_largest(at, image.dtype, batch, index, _element_of(at, image), number)[position]
 
         return at.map(at.shape(image), dtype, compute, (image,), 2 * at.size, at.overlap)
 
@@ -96,9 +94,9 @@ def max_pool_with_argmax(call: Call, image: Array) -> list[Array]:
 @lowering("MaxPoolGrad", "MaxPoolGradV2")
 def max_pool_gradient(call: Call, image: Array, pooled: Array, gradient: Array, *attributes: Array) -> Array:
     at = _sliding(call, image.shape, attributes)
-    x, dy = at.view(image), at.view(gradient)
-    call.require(dy.shape == at.shape(x))
-    return _send_to_winners(at, x.shape, _winners(at, x, _element_of(x), (x,)), dy)
+    call.require(at.image_shape(gradient) == at.shape(image))
+    winners = _winners(at, image, _element_of(at, image), (image,))
+    return _send_to_winners(at, at.image_shape(image), winners, gradient)
 
 
 @lowering("MaxPoolGradGrad", "MaxPoolGradGradV2", "MaxPool3DGradGrad")
@@ -106,34 +104,34 @@ def max_pool_second_gradient(call: Call, image: Array, pooled: Array, gradient: 
     """What `gradient`, of the image's shape, has at the first maximum of each window."""
     call.require(gradient.shape == image.shape)
     at = _sliding(call, image.shape, attributes)
-    x, dy = at.view(image), at.view(gradient)
 
     def compute(batch: Linear, *index: Linear) -> Scalar:
-        return _first_largest(at, x.dtype, batch, index, _element_of(x), _element_of(dy))[1]
+        found = _first_largest(at, image.dtype, batch, index, _element_of(at, image), _element_of(at, gradient))
+        return found[1]
 
-    return at.map(at.shape(x), dy.dtype, compute, (x, dy), 2 * at.size, at.overlap)
+    return at.map(at.shape(image), gradient.dtype, compute, (image, gradient), 2 * at.size, at.overlap)
 
 
 @lowering("MaxPool3DGrad")
 def max_pool_gradient_to_all(call: Call, image: Array, pooled: Array, gradient: Array) -> Array:
     """Here each element of a window that equals its maximum gets the whole gradient."""
     program, at = call.program, _sliding(call, image.shape)
-    x, y, dy = (at.view(array) for array in (image, pooled, gradient))
-    call.require(dy.shape == y.shape == at.shape(x))
-    zero = program.number(0, dy.dtype)
+    call.require(at.image_shape(gradient) == at.image_shape(pooled) == at.shape(image))
+    zero = program.number(0, gradient.dtype)
 
     def term(batch: Linear, place: Place, covering: Covering, channel: Linear) -> Scalar:
-        same = program.compare("eq", x.at(batch, *place, channel), y.at(batch, *covering.window, channel))
-        return program.where(same, dy.at(batch, *covering.window, channel), zero)
+        largest = at.read(pooled, batch, covering.window, channel)
+        same = program.compare("eq", at.read(image, batch, place, channel), largest)
+        return program.where(same, at.read(gradient, batch, covering.window, channel), zero)
 
-    return at.sum_of_coverings(x.shape, dy.dtype, term, (x, y, dy))
+    return at.sum_of_coverings(at.image_shape(image), gradient.dtype, term, (image, pooled, gradient))
 
 
 # ---- first maxima ---------------------------------------------------------------------------------------------------
 
 
-def _element_of(array: Array) -> Candidate:
-    return lambda batch, place, tap, channel: array.at(batch, *place, channel)
+def _element_of(at: Sliding, array: Array) -> Candidate:
+    return lambda batch, place, tap, channel: at.read(array, batch, place, channel)
 
 
 def _first_largest(
@@ -141,42 +139,43 @@ def _first_largest(
 ) -> tuple[Scalar, Scalar]:
     """The maximum of the window at `index` (channel included), and what `carried` has at the first tap that has it.
 
-    A NaN is a maximum. Where all taps are in the padding these are the lowest number and anything.
+    A NaN is a maximum. A window that lies in the padding has the lowest number, and anything.
     """
     program = at.program
     *window, channel = index
-    best = program.number(_lowest(dtype), dtype)
-    chosen: Scalar | None = None
-    for tap in reversed(list(at.taps)):  # backwards, so that the first of equal ones comes last, and stays
+    lowest = program.number(_lowest(dtype), dtype)
+    first = at.first_tap(window)
+    best, chosen = lowest, carried(batch, at.element(window, first), first, channel)
+    for tap in at.taps:
         place = at.element(window, tap)
-        condition = program.all_of(at.inside(place))
-        with program.guarded(condition) if condition is not None else contextlib.nullcontext():
-            value, other = candidate(batch, place, tap, channel), carried(batch, place, tap, channel)
-        better = program.compare("ge", value, best)
-        if dtype.is_floating:
-            better = program.make("or", dtypes.bool, better, program.make("is_nan", dtypes.bool, value))
-        if condition is not None:
-            better = program.make("and", dtypes.bool, condition, better)
+        inside = at.inside(place)
+
+        def read(what: Candidate, other: Scalar, tap: Tap = tap, place: Place = place) -> Scalar:
+            return program.choose(inside, lambda: what(batch, place, tap, channel), lambda: other)  # noqa: B023
+
+        value = read(candidate, lowest)
+        better = program.compare("gt", value, best)
+        if dtype.is_floating:  # or a NaN, the first one
+            unequal = program.make("not", dtypes.bool, program.compare("le", value, best))
+            better = program.make("and", dtypes.bool, unequal, program.compare("eq", best, best))
         best = program.where(better, value, best)
-        chosen = other if chosen is None else program.where(better, other, chosen)
-    assert chosen is not None
+        chosen = program.where(better, read(carried, chosen), chosen)
     return best, chosen
 
 
 def _winners(at: Sliding, image: Array, candidate: Candidate, reads: Sequence[Array]) -> Array:
-    """The row-major number of the first tap of each window that has its maximum; channels-last."""
-    # While they are compared, the numbers have as many bits as the values: so have the results of the comparisons.
-    wide = {1: dtypes.uint8, 2: dtypes.int16, 4: dtypes.int32, 8: dtypes.int64}
-    bytes_ = max(4, image.dtype.size) if image.dtype.is_floating else image.dtype.size
+    """The row-major number of the first tap of each window that has its maximum; in the operation's layout."""
+    # The numbers are chosen in the dtype of the values, so that the results of comparisons fit them.
+    dtype = image.dtype if image.dtype.is_floating else dtypes.uint8
 
     def number(batch: Linear, place: Place, tap: Tap, channel: Linear) -> Scalar:
-        return at.tap_number(tap, wide[bytes_])
+        return at.tap_number(tap, dtype)
 
     def compute(batch: Linear, *index: Linear) -> Scalar:
         winner = _first_largest(at, image.dtype, batch, index, candidate, number)[1]
         return at.program.convert(winner, dtypes.uint8)
 
-    return at.view(at.map(at.shape(image), dtypes.uint8, compute, reads, 4 * at.size, at.overlap))
+    return at.map(at.shape(image), dtypes.uint8, compute, reads, 4 * at.size, at.overlap)
 
 
 def _send_to_winners(at: Sliding, shape: Sequence[int], winners: Array, dy: Array) -> Array:
@@ -185,9 +184,9 @@ def _send_to_winners(at: Sliding, shape: Sequence[int], winners: Array, dy: Arra
     zero = program.number(0, dy.dtype)
 
     def term(batch: Linear, place: Place, covering: Covering, channel: Linear) -> Scalar:
-        winner = winners.at(batch, *covering.window, channel)
+        winner = at.read(winners, batch, covering.window, channel)
         won = program.compare("eq", winner, at.tap_number(covering.tap, dtypes.uint8))
-        return program.where(won, dy.at(batch, *covering.window, channel), zero)
+        return program.where(won, at.read(dy, batch, covering.window, channel), zero)
 
     return at.sum_of_coverings(shape, dy.dtype, term, (winners, dy))
 
@@ -205,31 +204,29 @@ def _counts(at: Sliding, dtype: DType) -> Array:
 @lowering("AvgPool", "AvgPool3D")
 def average_pool(call: Call, image: Array) -> Array:
     at = _sliding(call, image.shape)
-    x = at.view(image)
-    read, counts = at.reader(x), _counts(at, x.dtype)
+    read, counts = at.reader(image), _counts(at, image.dtype)
 
     def compute(batch: Linear, *index: Linear) -> Scalar:
         *window, channel = index
         total = combined(call.program, "add", [read(batch, window, tap, channel) for tap in at.taps])
-        return call.program.make("div", x.dtype, total, counts.at(*window))
+        return call.program.make("div", image.dtype, total, counts.at(*window))
 
-    return at.map(at.shape(x), x.dtype, compute, (x, counts), 2 * at.size, at.overlap)
+    return at.map(at.shape(image), image.dtype, compute, (image, counts), 2 * at.size, at.overlap)
 
 
 @lowering("AvgPoolGrad", "AvgPool3DGrad")
 def average_pool_gradient(call: Call, sizes: Array, gradient: Array) -> Array:
     shape = call.integers(sizes)
     at = _sliding(call, shape)
-    dy = at.view(gradient)
-    whole = shape_to_channels_last(shape, at.first)
-    call.require(dy.shape == (whole[0], *at.windows.output_sizes, whole[-1]))
-    counts = _counts(at, dy.dtype)
+    whole, dtype = shape_to_channels_last(shape, at.first), gradient.dtype
+    call.require(at.image_shape(gradient) == (whole[0], *at.windows.output_sizes, whole[-1]))
+    counts = _counts(at, dtype)
 
     def term(batch: Linear, place: Place, covering: Covering, channel: Linear) -> Scalar:
         window = covering.window
-        return call.program.make("div", dy.dtype, dy.at(batch, *window, channel), counts.at(*window))
+        return call.program.make("div", dtype, at.read(gradient, batch, window, channel), counts.at(*window))
 
-    return at.sum_of_coverings(whole, dy.dtype, term, (dy, counts))
+    return at.sum_of_coverings(whole, dtype, term, (gradient, counts))
 
 
 # ---- morphology -----------------------------------------------------------------------------------------------------

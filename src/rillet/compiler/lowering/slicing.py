@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,10 @@ from rillet.ops.slicing import Masks, index_plan
 
 
 class _Axis(NamedTuple):
-    """What a slice takes of one axis: `length` elements from `start` (a form), `step` apart. picked: the one element is
-    not an axis of the slice."""
+    """What a slice takes of one axis: `length` elements from `start` (a form, made where it is used), `step` apart. picked:
+    the one element is not an axis of the slice."""
 
-    start: Linear
+    start: Callable[[], Linear]
     step: int
     length: int
     picked: bool
@@ -37,7 +38,7 @@ class _Slice(NamedTuple):
 
     def source(self, index: Sequence[Linear]) -> list[Linear]:
         """Where an element of the slice is in the array."""
-        result = [axis.start for axis in self.axes]
+        result = [axis.start() for axis in self.axes]
         for part, place in zip(index, self.places, strict=True):
             if place >= 0:
                 result[place] = result[place] + part * self.axes[place].step
@@ -58,10 +59,10 @@ def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, stride
             continue
         extent = shape[item.axis]
         if item.kind == "all":
-            axis = _Axis(ZERO, 1, extent, False)
+            axis = _Axis(lambda: ZERO, 1, extent, False)
         elif item.kind == "pick":
             whole = masks.begin_mask >> item.entry & 1
-            start = ZERO if whole else _picked(call, first[item.entry], extent)
+            start = (lambda: ZERO) if whole else _picked(call, begin, item.entry, extent)
             call.require(extent > 0 and (known(steps[item.entry]) or 0) > 0)
             axis = _Axis(start, 1, 1, True)
         else:
@@ -73,7 +74,7 @@ def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, stride
             bounds[2] = _needed(call, steps[item.entry], strides, item.entry)
             call.require(bounds[2] != 0)
             numbers = range(*slice(*bounds).indices(extent))
-            axis = _Axis(Linear(numbers.start), numbers.step, len(numbers), False)
+            axis = _Axis(functools.partial(Linear, numbers.start), numbers.step, len(numbers), False)
         axes.append(axis)
         if not axis.picked:
             taken.append(axis.length)
@@ -87,17 +88,20 @@ def _needed(call: Call, number: Scalar, array: Array, entry: int) -> int:
     return int(call.integers(array)[entry] if found is None else found)
 
 
-def _picked(call: Call, index: Scalar, extent: int) -> Linear:
+def _picked(call: Call, begin: Array, entry: int, extent: int) -> Callable[[], Linear]:
     """An index counted from either end."""
-    program, number = call.program, known(index)
-    call.require(extent > 0)
+    program, number = call.program, known(begin.at(entry))
     if number is not None:
         call.require(-extent <= number < extent, "an index out of range")
-        return Linear(int(number) % extent)
-    wide = program.convert(index, dtypes.int64)
-    from_end = program.make("add", dtypes.int64, wide, program.number(extent, dtypes.int64))
-    is_negative = program.compare("lt", wide, program.number(0, dtypes.int64))
-    return position(program, program.where(is_negative, from_end, wide), extent)
+        return functools.partial(Linear, int(number) % extent)
+
+    def start() -> Linear:
+        wide = program.convert(begin.at(entry), dtypes.int64)
+        from_end = program.make("add", dtypes.int64, wide, program.number(extent, dtypes.int64))
+        is_negative = program.compare("lt", wide, program.number(0, dtypes.int64))
+        return position(program, program.where(is_negative, from_end, wide), extent)
+
+    return start
 
 
 @lowering("StridedSlice")
@@ -110,16 +114,19 @@ def strided_slice(call: Call, x: Array, begin: Array, end: Array, strides: Array
 def slice_(call: Call, x: Array, begin: Array, size: Array) -> Array:
     first, lengths = entries(call, begin), call.integers(size)
     call.require(len(first) == len(lengths) == x.rank)
-    starts: list[Linear] = []
     shape: list[int] = []
     for start, length, extent in zip(first, lengths, x.shape, strict=True):
         if length == -1:
             length = extent - int(call.integers(begin)[len(shape)])
         call.require(0 <= length <= extent)
-        starts.append(position(call.program, start, extent - length + 1))
+        position(call.program, start, extent - length + 1)  # which is refused if it is known and out of range
         shape.append(length)
 
     def compute(*index: Linear) -> Scalar:
+        limits = zip(x.shape, shape, strict=True)
+        starts = [
+            position(call.program, begin.at(axis), extent - length + 1) for axis, (extent, length) in enumerate(limits)
+        ]
         return x.at(*[start + part for start, part in zip(starts, index, strict=True)])
 
     return call.program.map(shape, x.dtype, compute, (x, begin), 0)
@@ -134,9 +141,10 @@ def _inside(call: Call, part: _Slice, index: Sequence[Linear]) -> tuple[list[Sca
     conditions: list[Scalar | None] = []
     found: dict[int, Linear] = {}
     for axis, (place, taken) in enumerate(zip(index, part.axes, strict=True)):
-        distance = place - taken.start
+        start = taken.start()
+        distance = place - start
         if taken.picked:
-            conditions.append(_equal(call, place, taken.start))
+            conditions.append(_equal(call, place, start))
             continue
         if taken.step < 0:
             distance = -distance

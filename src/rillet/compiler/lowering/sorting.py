@@ -389,8 +389,8 @@ def bucketize(call: Call, x: Array) -> Array:
     program = call.program
     table = program.constant(edges, dtypes.float64)
 
-    def compute(value: Scalar) -> Scalar:
-        wide = program.convert(value, dtypes.float64)
+    def compute(*index: Linear) -> Scalar:
+        wide = program.convert(x.at(*index), dtypes.float64)
         if len(edges) > 16:
             place = _place_in(
                 call, len(edges), table.at, lambda edge: program.make("not", dtypes.bool, _less(call, wide, edge))
@@ -403,4 +403,4 @@ def bucketize(call: Call, x: Array) -> Array:
             total = program.make("add", dtypes.int32, total, one)
         return total
 
-    return program.combine(dtypes.int32, compute, x, cost=3 * min(len(edges), 30) + 1)
+    return program.map(x.shape, dtypes.int32, compute, (x, table), 3 * min(len(edges), 30) + 1)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rillet.compiler.arrays import Array, Arrays
-from rillet.compiler.index import Linear
+from rillet.compiler.index import Dynamic, Linear
 from rillet.compiler.rules import Call, NotLowered
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
@@ -23,7 +23,7 @@ from rillet.ops.windows import windows_on
 
 Condition = Scalar | None
 Place = tuple[Linear, ...]
-Tap = tuple[int, ...]
+Tap = Sequence[int | Linear]
 
 
 class Covering(NamedTuple):
@@ -99,7 +99,7 @@ class Sliding:
         self.first = channels_first(call)
 
     @property
-    def taps(self) -> Iterator[Tap]:
+    def taps(self) -> Iterator[tuple[int, ...]]:
         """The places in a window, in row-major order."""
         return itertools.product(*map(range, self.windows.window))
 
@@ -114,13 +114,18 @@ class Sliding:
         pairs = zip(self.windows.window, self.windows.strides, strict=True)
         return math.prod(-(-size // stride) for size, stride in pairs)
 
-    def view(self, image: Array) -> Array:
-        """An image of the operation, channels-last."""
-        return to_channels_last(self.program, image, self.first)
+    def image_shape(self, image: Array) -> tuple[int, ...]:
+        """The shape of an image of the operation, channels-last."""
+        return shape_to_channels_last(image.shape, self.first)
 
     def shape(self, image: Array) -> tuple[int, ...]:
-        """That of an array with an element for each window and channel of a channels-last image."""
-        return (image.shape[0], *self.windows.output_sizes, image.shape[-1])
+        """That of an array with an element for each window and channel of an image; channels-last."""
+        batch, *_, channels = self.image_shape(image)
+        return (batch, *self.windows.output_sizes, channels)
+
+    def read(self, image: Array, batch: Linear, place: Sequence[Linear], channel: Linear) -> Scalar:
+        """An element of an image of the operation (or of what belongs to its windows)."""
+        return image.at(batch, channel, *place) if self.first else image.at(batch, *place, channel)
 
     def map(
         self,
@@ -150,18 +155,33 @@ class Sliding:
             place * stride + dilation * number - before for place, number, stride, dilation, (before, _) in entries
         )
 
+    def first_tap(self, window: Sequence[Linear]) -> Place:
+        """The first tap of a window that is not in the padding."""
+        program, at = self.program, self.windows
+        result: list[Linear] = []
+        for place, size, stride, dilation, (before, _) in zip(
+            window, at.window, at.strides, at.dilations, at.padding, strict=True
+        ):
+            missing = (place * -stride + (before + dilation - 1)) // dilation
+            if missing.bounds()[1] <= 0:
+                result.append(Linear(0))
+                continue
+            number = program.make("max", dtypes.int64, program.scalars.index(missing), program.number(0, dtypes.int64))
+            result.append(Linear(0, {Dynamic(number, size): 1}))
+        return tuple(result)
+
     def inside(self, place: Sequence[Linear]) -> list[Condition]:
         """When a place is not in the padding."""
         return [self.program.within(part, 0, size) for part, size in zip(place, self.windows.input_sizes, strict=True)]
 
     def reader(self, image: Array, filler: float | int = 0) -> Callable[..., Scalar]:
-        """read(batch, window, tap, channel): an element of a window of a channels-last image; `filler` in the padding."""
+        """read(batch, window, tap, channel): an element of a window of an image; `filler` in the padding."""
         program = self.program
         other = program.number(filler, image.dtype)
 
         def read(batch: Linear, window: Sequence[Linear], tap: Sequence[int | Linear], channel: Linear) -> Scalar:
             place = self.element(window, tap)
-            return program.choose(self.inside(place), lambda: image.at(batch, *place, channel), lambda: other)
+            return program.choose(self.inside(place), lambda: self.read(image, batch, place, channel), lambda: other)
 
         return read
 

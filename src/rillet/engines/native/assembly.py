@@ -109,7 +109,7 @@ def compose(assembly: Assembly) -> Assembly:
     assert assembly.region is not None
     codes = {id(kernel): code for kernel, code in zip(assembly.kernels, assembly.codes, strict=True)}
     composer = Composer(assembly.memory, codes)
-    composer.compose(assembly.region)
+    composer.compose(assembly.region, assembly.region.checked if assembly.variables else 0)
     for slot, array in assembly.copies:
         composer.copy(slot, array)
     assembly.steps = composer.steps
@@ -177,7 +177,7 @@ class _Variables:
             self.number_of[anchor.number] = number
         else:
             mode = entry.Mode.UPDATE if source is not None else entry.Mode.OUT
-            if self.region.in_place(source, value):
+            if self.region.in_place(source, value) and self._stays_if_the_run_fails(source, value):
                 if source is not None:
                     memory.put(value, memory.slot(source))
                 slot = memory.slot(value)
@@ -187,6 +187,13 @@ class _Variables:
                 self.assembly.copies.append((slot, value))
         memory.fixed.add(slot)
         return Variable(slot, state, mode, np.dtype(anchor.dtype.numpy_dtype), anchor.shape)
+
+
+    def _stays_if_the_run_fails(self, source: Source | None, value: Array) -> bool:
+        """Whether the variable is written over when nothing can fail any more: a run that fails leaves variables as they
+        were. (But for rows that are scattered before one with a bad index.)"""
+        origin = self.assembly.memory.origin(value)
+        return source is None or origin is source or self.region.computes_after_checks(origin)
 
 
 def _outputs(assembly: Assembly, variable_of: dict[int, int]) -> list[Output]:

@@ -29,8 +29,9 @@ class Composer:
         self.steps: list[Step] = []
         self.time = 0
 
-    def compose(self, region: RegionKernels) -> None:
-        for part in region.steps:
+    def compose(self, region: RegionKernels, checked: int = 0) -> None:
+        """checked: the number of steps after which a run that has failed stops."""
+        for number, part in enumerate(region.steps, 1):
             self._copy(part.copies)
             if isinstance(part, Wave):
                 self._rows(part.rows)
@@ -41,6 +42,8 @@ class Composer:
                 assert isinstance(part.control, Conditional)
                 self._conditional(part, part.control)
             self.time += 1
+            if number == checked:
+                self.steps.append(Jump(len(self.steps) + 1))
 
     def copy(self, destination: int, source: Array) -> None:
         """What is in `source` also goes to that slot."""

@@ -14,7 +14,7 @@ from rillet.compiler.index import Atom, Dynamic, FloorDivision, Linear, Variable
 from rillet.compiler.scalar import Scalar, parts_of
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
-from rillet.engines.native import storage, vecmath
+from rillet.engines.native import random_numbers, storage, vecmath
 from rillet.engines.native.llvm import Builder, Region, Value, element_of, is_float, lanes_of, size_of, vector
 from rillet.engines.native.target import Target
 
@@ -153,7 +153,7 @@ class Expressions:
             top = pending[-1]
             if self._found(top) is None:
                 answer = self._answer(top)
-                needed = [answer] if isinstance(answer, Scalar) else parts_of(top) if answer is None else []
+                needed = [answer] if isinstance(answer, Scalar) else self._parts(top) if answer is None else []
                 missing = [part for part in needed if self._found(part) is None]
                 if missing:
                     pending.extend(missing)
@@ -174,12 +174,34 @@ class Expressions:
         replace = self.replaced.get(node.data[0].number)
         return None if replace is None else replace(node)
 
+    def _parts(self, node: Scalar) -> list[Scalar]:
+        """What is written before the node."""
+        filled = self._filled(node)
+        return parts_of(node if filled is None else filled)
+
+    def _filled(self, node: Scalar) -> Scalar | None:
+        """The read that a node is, if it is one of neighbours under a condition that they share, with a number elsewhere:
+        where(condition, read if condition, number). Then the number is read as well, from a constant in memory."""
+        if node.operation != "where" or self.lanes == 1:
+            return None
+        condition, read, number = node.arguments
+        if read.operation != "load" or read.data[2] is not condition or number.operation != "const":
+            return None
+        if node.dtype in (dtypes.bool, dtypes.float16, dtypes.bfloat16) or read.data[0].number in self.replaced:
+            return None
+        varying = {atom: factor for atom, factor in read.data[1].terms.items() if self._atom_varies(atom)}
+        return read if varying == {self.lane: 1} and not self.varies(condition) else None
+
     def _finish(self, node: Scalar, answer: Scalar | Value | None) -> None:
         """Writes a node whose parts are written."""
         if answer is not None:
             value = answer if isinstance(answer, Value) else self._found(answer)
             assert value is not None
             self.levels[self._level_of(node.variables)].values[node] = value
+            return
+        filled = self._filled(node)
+        if filled is not None:
+            self._in(self._level_of(node.variables), node, lambda: self._load(filled, node.arguments[2]))
             return
         arguments = [self.value(part) for part in node.arguments]
         varies = self.varies(node)
@@ -211,7 +233,19 @@ class Expressions:
             return self._checked(b.compare("uge", arguments[0], limit), arguments, 0)
         if node.operation == "nonzero":
             return self._checked(b.compare("eq", arguments[0], b.constant(arguments[0].type, 0)), arguments, 1)
+        if node.operation in random_numbers.PER_BLOCK:
+            return self._random(node, arguments[0])
         return operation(b, self.target, node, arguments, vector(type_, self.lanes if varies else 1))
+
+    def _random(self, node: Scalar, numbers: Value) -> Value:
+        """Random numbers with these numbers in a stream, which is the same for all lanes."""
+        index, *stream = node.arguments
+        source = random_numbers.Stream(self.builder, self.target, *map(self.value, stream))
+        if lanes_of(numbers.type) > 1 and index.operation == "index":
+            varying = {atom: factor for atom, factor in index.data.terms.items() if self._atom_varies(atom)}
+            if varying == {self.lane: 1}:
+                return source.neighbours(node.operation, self._start(index.data), self.lanes)
+        return source.each(node.operation, numbers)
 
     # ---- places -------------------------------------------------------------------------------------------------
 
@@ -305,7 +339,8 @@ class Expressions:
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
-    def _load(self, node: Scalar) -> Value:
+    def _load(self, node: Scalar, number: Scalar | None = None) -> Value:
+        """number: what the lanes have where the guard does not hold, if that matters and the guard is the same for all."""
         array, flat, guard = node.data
         flat = flat - self.bases.get(array.number, 0)
         # 16-bit floats as integers: processors that lack them have no masked loads of them either.
@@ -327,8 +362,9 @@ class Expressions:
             elif lanes_of(mask.type) == self.lanes:
                 loaded = b.masked_load(place, wide, mask, Value("zeroinitializer", wide))
             else:  # all lanes or none
-                zeros = b.module.constant(f"[{size_of(wide)} x i8]", "zeroinitializer")
-                loaded = b.load(b.value("ptr", f"select {mask}, ptr {place.text}, ptr {zeros}"), wide)
+                literal = "zeroinitializer" if number is None else b.constant(wide, number.data).text
+                elsewhere = b.module.constant(wide, literal)
+                loaded = b.load(b.value("ptr", f"select {mask}, ptr {place.text}, ptr {elsewhere}"), wide)
             return self._loaded(loaded, array.dtype)
         if mask is not None:
             mask = self.widened(guard, mask)

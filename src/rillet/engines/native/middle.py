@@ -18,7 +18,7 @@ from rillet.engines.native.kernel import (
     unravelled,
     widened_with,
 )
-from rillet.engines.native.llvm import Value, vector
+from rillet.engines.native.llvm import Value, lanes_of, vector
 from rillet.engines.native.target import Target
 
 _TASK, _MOST_TASKS = 20_000, 256
@@ -92,7 +92,7 @@ class _MiddleWriter:
             self.x.inside([(self.lane, loop.index)], self.lane, lanes),
         ):
             slot, type_ = self._slot(lanes)
-            self._nest(self.reduced, lambda: self._add(slot, type_, lanes))
+            self._nest(self.reduced, slot, type_, lambda inner: self._add(inner, type_, lanes))
             self.x.store(b.load(slot, type_), self.array, self.place)
 
     def _result(self) -> None:
@@ -101,21 +101,31 @@ class _MiddleWriter:
         slot, type_ = self._slot(self.lanes)
         whole = self.lane.extent - self.lane.extent % self.lanes
 
-        def along() -> None:
+        def along(slot: Value) -> None:
             for first, last, lanes in ((0, whole, self.lanes), (whole, self.lane.extent, self.lane.extent - whole)):
                 if first < last:
-                    with b.loop(b.i64(first), b.i64(last), lanes) as loop:
-                        with self.x.inside([(self.lane, loop.index)], self.lane, lanes):
-                            self._add(slot, type_, self.lanes)
+                    with (
+                        b.loop(b.i64(first), b.i64(last), lanes) as loop,
+                        self.x.inside([(self.lane, loop.index)], self.lane, lanes),
+                    ):
+                        self._add(slot, type_, self.lanes)
 
-        self._nest(self.reduced, along)
+        self._nest(self.reduced, slot, type_, along)
         total = across_lanes(b, self.array.kind, b.load(slot, type_), self.dtype)
         self.x.store(total, self.array, self.place)
 
-    def _nest(self, variables: Sequence[Variable], body: Callable[[], None]) -> None:
+    def _nest(self, variables: Sequence[Variable], slot: Value, type_: str, body: Callable[[Value], None]) -> None:
+        """Loops over the variables; body(slot) adds to a slot. Each loop but the innermost adds up what its turns give: the
+        fewer numbers are added one to another, the less is lost by rounding."""
         if not variables:
-            body()
+            body(slot)
             return
         b = self.b
         with b.loop(b.i64(0), b.i64(variables[0].extent)) as loop, self.x.inside([(variables[0], loop.index)]):
-            self._nest(variables[1:], body)
+            if len(variables) == 1 and (self.lane_is_kept or self.lane.extent <= 8 * self.lanes):
+                body(slot)
+                return
+            inner, _ = self._slot(lanes_of(type_))
+            self._nest(variables[1:], inner, type_, body)
+            both = combine(b, self.array.kind, b.load(slot, type_), b.load(inner, type_), self.dtype)
+            b.store(both, slot)

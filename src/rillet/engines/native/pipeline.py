@@ -87,7 +87,12 @@ def compile_function(given: Given) -> Plan:
 
 def build(lowered: Lowered, context: ExecutionContext) -> Plan:
     """The native program that computes a program in arrays."""
-    result: Assembly = run_passes(ASSEMBLING, Assembly(schedule(lowered), context), lowered.program.off)
+    return assemble(Assembly(schedule(lowered), context))
+
+
+def assemble(assembly: Assembly) -> Plan:
+    """The native program of a schedule."""
+    result: Assembly = run_passes(ASSEMBLING, assembly, assembly.schedule.program.off)
     assert result.plan is not None
     return result.plan
 
@@ -97,17 +102,43 @@ def build(lowered: Lowered, context: ExecutionContext) -> Plan:
 
 @text_of.register
 def assembly_text(assembly: Assembly) -> str:
-    """What the passes have made so far: waves, then the text of the kernels, then the steps."""
+    """What the passes have made so far: waves, then the text of the kernels, then slots, then the steps."""
     if assembly.plan is not None:
         return assembly.plan.program.describe()
     if assembly.steps:
-        places = [f"slot {slot} at {offset}" for slot, offset in assembly.places]
-        return "\n".join([*[f"{number:5} {step}" for number, step in enumerate(assembly.steps)], *places])
+        return "\n".join([*_slots(assembly), *_steps(assembly), *_places(assembly)])
+    if assembly.inputs or assembly.variables or assembly.outputs:
+        return "\n".join(_slots(assembly))
     if assembly.codes:
-        return f"{len(set(assembly.codes))} functions for {len(assembly.kernels)} kernels"
+        texts = len({id(kernel.text) for kernel in assembly.kernels})
+        return f"kernels: {len(assembly.kernels)}, texts written: {texts}, functions: {len(set(assembly.codes))}"
     if assembly.kernels:
-        return "\n".join(f"; {kernel.name}\n{kernel.text}" for kernel in assembly.kernels)
+        return "\n".join(f"; {kernel.name}: {kernel.tasks} tasks\n{kernel.text.rstrip()}" for kernel in assembly.kernels)
     return "\n".join(_waves(assembly.region)) if assembly.region is not None else ""
+
+
+def _slots(assembly: Assembly) -> list[str]:
+    lines = [f"input in slot {given.slot}: {given.dtype}{list(given.shape)}" for given in assembly.inputs]
+    for variable in assembly.variables:
+        about = f"{variable.mode.name.lower()} {variable.dtype}{list(variable.shape)}"
+        lines.append(f"variable {variable.state.name} in slot {variable.slot}: {about}")
+    for output in assembly.outputs:
+        source = output.source
+        where = f"in slot {source}" if isinstance(source, int) else f"{source[0].name.lower()} {source[1]}"
+        lines.append(f"result {where}: {output.dtype}{list(output.shape)}")
+    return lines + [f"at the end, copied to slot {slot}: {array.bytes} bytes" for slot, array in assembly.copies]
+
+
+def _steps(assembly: Assembly) -> list[str]:
+    return [f"{number:5} {step}" for number, step in enumerate(assembly.steps)]
+
+
+def _places(assembly: Assembly) -> list[str]:
+    if assembly.plan is None and not assembly.places:
+        return []
+    memory = assembly.memory
+    places = [f"slot {slot} lies at {offset} of the arena" for slot, offset in sorted(assembly.places)]
+    return [*places, f"arena of {memory.size} bytes, of which {memory.needed} are in use at the same time"]
 
 
 def _waves(region: RegionKernels) -> list[str]:
@@ -118,6 +149,7 @@ def _waves(region: RegionKernels) -> list[str]:
                 lines += [f"{step.control.name} {{", *[f"  {line}" for line in _waves(inner)], "}"]
         else:
             lines.append(f"wave: {', '.join(f'group {group.position} ({group.name})' for group in step.groups)}")
+        lines += [f"  {array!r} begins as {source!r}" for array, source in step.copies]
     return lines
 
 

@@ -11,6 +11,7 @@ from rillet.compiler.groups import Group, MiddleGroup, OpaqueGroup, RowsGroup, s
 from rillet.compiler.pipeline import schedule_region
 from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import Schedule
+from rillet.engines.native.expressions import ERROR
 from rillet.engines.native.kernel import Kernel, Partial
 from rillet.engines.native.memory import Memory
 from rillet.engines.native.writing import KernelWriter
@@ -135,6 +136,21 @@ class RegionKernels:
         group.roles[total.number] = "total"
         return writer.kernel(group, one_task=True)
 
+    # ---- failures -----------------------------------------------------------------------------------------------
+
+    @property
+    def checked(self) -> int:
+        """After how many steps nothing can fail any more. (Kernels must have been written.)"""
+        return max((number for number, step in enumerate(self.steps, 1) if _can_fail(step)), default=0)
+
+    def computes_after_checks(self, array: Array) -> bool:
+        """Whether the array is computed when nothing can fail any more."""
+        for number, step in enumerate(self.steps):
+            groups = step.groups if isinstance(step, Wave) else ()
+            if any(array is member for group in groups for member in group.members):
+                return number >= self.checked
+        return False
+
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def _take_over(self) -> None:
@@ -208,6 +224,12 @@ class RegionKernels:
                 for array in group.operands:
                     self._read_at.setdefault(array.number, []).append(group.position)
         return self._read_at
+
+
+def _can_fail(step: Wave | Branching) -> bool:
+    if isinstance(step, Branching):
+        return any(_can_fail(inner) for region in step.regions for inner in region.steps)
+    return bool(step.rows) or any(array is ERROR for kernel in step.kernels for array in kernel.operands)
 
 
 def is_control(group: Group) -> bool:

@@ -1,0 +1,132 @@
+"""What holds for every program: it gives the same without any of the optional passes, and its text can be read back.
+
+RANDOM_GRAPHS=5000 tries so many, other ones each time; usually it is a few, always the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rillet as tf
+from rillet.compiler.arrays_text import program_text, read_program, read_schedule, schedule_text
+from rillet.compiler.function_text import function_text, read_function
+from rillet.compiler.lower import Failed
+from rillet.compiler.passes import verify
+from rillet.compiler.pipeline import schedule
+from rillet.compiler.rules import NeedsValue
+from rillet.compiler.tokens import TextError
+from rillet.core.function import Function
+from rillet.engines.native.assembly import Assembly
+from rillet.engines.native.pipeline import assemble, build
+from tests import random_updates, random_values
+from tests.compiler.cases import ALL, CONTEXT, lowered
+from tests.engines import NativeEngine, ReferenceEngine, State
+from tests.random_values import Step
+from tests.test_random_graphs import assert_equal, count, programs, seeds, shapes
+
+OPTIONAL = [each.name for each in ALL if each.optional]
+ANY_LENGTH = 1 << 40
+
+
+@contextlib.contextmanager
+def without(name: str) -> Iterator[None]:
+    before = os.environ.get("RILLET_PASSES", "")
+    os.environ["RILLET_PASSES"] = f"-{name}"
+    try:
+        yield
+    finally:
+        os.environ["RILLET_PASSES"] = before
+
+
+def function_of(program: list[Step], arrays: list[np.ndarray]) -> Function:
+    """The last value of the program and its slopes."""
+    graph = tf.Graph()
+    with graph.as_default():
+        inputs = [tf.placeholder(array.dtype, array.shape) for array in arrays]
+        result = random_values.weighted(random_values.build(program, inputs)[-1])
+        slopes = tf.gradients(result, inputs, unconnected_gradients="zero")
+        outputs = [result, *[tf.convert_to_tensor(slope) for slope in slopes]]
+    return Function.cut("random", inputs, outputs, (), graph)
+
+
+# ---- passes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+@count(quick=4)
+@given(program=programs, sizes=shapes, seed=seeds)
+def test_values_and_slopes_without_a_pass(name: str, program: list[Step], sizes: list[Any], seed: int) -> None:
+    arrays = random_values.input_arrays(sizes, np.float32, seed)
+    function = function_of(program, arrays)
+    expected = State(ReferenceEngine()).run(function.inputs, arrays, function.outputs)
+    with without(name):
+        actual = State(NativeEngine()).run(function.inputs, arrays, function.outputs)
+    for left, right in zip(actual, expected, strict=True):
+        assert_equal(left, right)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+@count(quick=4)
+@given(program=random_updates.programs, seed=seeds)
+def test_updates_without_a_pass(name: str, program: random_updates.Program, seed: int) -> None:
+    expected, finally_expected = random_updates.run(program, seed, State(ReferenceEngine()))
+    with without(name):
+        actual, finally_actual = random_updates.run(program, seed, State(NativeEngine()))
+    for left, right in zip([*actual, *finally_actual], [*expected, *finally_expected], strict=True):
+        assert_equal(left, right)
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+
+@count(quick=40)
+@given(programs, shapes, seeds)
+def test_functions_are_read_back(program: list[Step], sizes: list[Any], seed: int) -> None:
+    arrays = random_values.input_arrays(sizes, np.float32, seed)
+    function = function_of(program, arrays)
+    text = function_text(function, ANY_LENGTH)
+    again = read_function(text)
+    verify(again)
+    assert function_text(again, ANY_LENGTH) == text
+    expected = ReferenceEngine().compile(function, CONTEXT)(arrays)
+    for left, right in zip(ReferenceEngine().compile(again, CONTEXT)(arrays), expected, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@count(quick=25)
+@given(programs, shapes, seeds, st.booleans())
+def test_arrays_and_schedules_are_read_back(program: list[Step], sizes: list[Any], seed: int, is_scheduled: bool) -> None:
+    """The text of a program prints as it was, and gives the same results when it is compiled."""
+    arrays = random_values.input_arrays(sizes, np.float32, seed)
+    function = function_of(program, arrays)
+    try:
+        first = lowered(function)
+    except (Failed, NeedsValue):
+        return
+    text = program_text(first, ANY_LENGTH)
+    try:
+        again = read_program(text)
+    except TextError as error:
+        assert "cannot be read back" in str(error)  # it has an opaque kernel
+        return
+    verify(again)
+    assert program_text(again, ANY_LENGTH) == text
+    expected = build(first, CONTEXT).call(*arrays)
+    if is_scheduled:
+        text = schedule_text(schedule(again), ANY_LENGTH)
+        kernels = read_schedule(text)
+        verify(kernels)
+        assert schedule_text(kernels, ANY_LENGTH) == text
+        actual = assemble(Assembly(kernels, CONTEXT)).call(*arrays)
+    else:
+        actual = build(again, CONTEXT).call(*arrays)
+    for left, right in zip(actual, expected, strict=True):
+        assert_equal(left, right)
