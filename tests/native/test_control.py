@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,7 +28,7 @@ def style(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 class Both:
-    """One graph for the two engines. build(*feeds) gives its outputs; `effects` run with them."""
+    """One graph for the two engines. build(*feeds) gives what is fetched."""
 
     def __init__(self, build: Build, *examples: Any) -> None:
         examples = tuple(map(np.asarray, examples))
@@ -33,22 +36,19 @@ class Both:
         with self.graph.as_default():
             self.feeds = [tf.compat.v1.placeholder(each.dtype, each.shape) for each in examples]
             made = build(*self.feeds)
-            flat = [made] if isinstance(made, tf.Tensor) else list(made)
-            self.outputs = [output for output in flat if isinstance(output, tf.Tensor)]
-            self.effects = [output for output in flat if not isinstance(output, tf.Tensor)]
+            self.fetches = [made] if isinstance(made, tf.Tensor) else list(made)
             variables = tf.compat.v1.global_variables()
             self.variables = [variable.read_value() for variable in variables]
-            self.initializer = tf.compat.v1.variables_initializer(variables)
+            initializer = tf.compat.v1.variables_initializer(variables)
         self.reference, self.native = State(ReferenceEngine()), State(NativeEngine())
         for state in (self.reference, self.native):
-            if variables:
-                state.run((), (), (), [self.initializer])
-        self.executable = self.native.compiled(self.feeds, self.outputs, self.effects)
+            state.run((), (), [initializer])
+        self.executable = self.native.compiled(self.feeds, self.fetches)
 
     def run(self, *arrays: Any) -> tuple[list[Any], list[Any]]:
         """The results of both, and behind them the values of all variables."""
         arrays = tuple(map(np.asarray, arrays))
-        expected = self.reference.run(self.feeds, arrays, self.outputs, self.effects)
+        expected = self.reference.run(self.feeds, arrays, self.fetches)
         with compiling_always():
             actual = self.executable(arrays)
         for state, values in ((self.reference, expected), (self.native, actual)):
@@ -483,7 +483,7 @@ def test_errors_inside() -> None:
     messages = []
     for state in (both.reference, both.native):
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-            state.run(both.feeds, (N(5), X, W), both.outputs)
+            state.run(both.feeds, (N(5), X, W), both.fetches)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     both.check(N(2), X, W)
@@ -497,4 +497,49 @@ def test_entries_outside_of_a_list() -> None:
 
     both = check(build, (N(20), X))
     with pytest.raises(tf.errors.InvalidArgumentError):
-        both.native.run(both.feeds, (N(21), X), both.outputs)
+        both.native.run(both.feeds, (N(21), X), both.fetches)
+
+
+def test_an_endless_loop_can_be_interrupted() -> None:
+    def build(n: Any) -> Any:
+        return tf.while_loop(lambda i, s: i > n, lambda i, s: (i, tf.sin(s) + 1.0), (0, 0.5))
+
+    both = check(build, (N(0),))
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        both.executable([np.asarray(N(-1))])
+    both.check(N(1))
+
+
+def test_variables_when_a_loop_fails() -> None:
+    def build(n: Any, x: Any) -> Any:
+        v = tf.Variable(X, name="v")
+
+        def body(i: Any, total: Any) -> Any:
+            with tf.control_dependencies([v.assign_add(X)]):
+                return i + 1, total + tf.gather(x, i)
+
+        return tf.while_loop(lambda i, *_: i < n, body, (0, tf.zeros([4])))
+
+    both = check(build, (N(3), X))
+    for state in (both.reference, both.native):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            state.run(both.feeds, (N(5), X), both.fetches)
+    both.check(N(2), X)
+
+
+def test_variables_when_a_branch_fails() -> None:
+    def build(n: Any, x: Any, w: Any) -> Any:
+        v = tf.Variable(X, name="v")
+
+        def change() -> Any:
+            with tf.control_dependencies([v.assign(tf.matmul(v, w))]):
+                return tf.gather(x, n)
+
+        return tf.cond(n > 0, change, lambda: tf.reduce_sum(tf.matmul(x, w), 0))
+
+    both = check(build, (N(2), X, W), (N(0), X, W))
+    for state in (both.reference, both.native):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            state.run(both.feeds, (N(5), X, W), both.fetches)
+    both.check(N(1), X, W)

@@ -171,6 +171,7 @@ def test_threads_share_a_session() -> None:
         result = tf.nn.softmax(x) * 2.0
         add, count = v1.assign_add(total, tf.reduce_sum(x)), v1.assign_add(counter, tf.ones([5]))
         both = tf.group(v1.assign_add(total, 1.0), v1.assign_add(counter, tf.ones([5])))
+        finally_ = [total.read_value(), counter.read_value()]
         initializer = v1.global_variables_initializer()
     state = State(NativeEngine())
     state.run([], [], [initializer])
@@ -180,7 +181,7 @@ def test_threads_share_a_session() -> None:
     def work(number: int) -> None:
         for turn in range(runs):
             size = 1 + (turn * (number + 1)) % 9
-            (softmax,) = programs[0]([np.ones(size, np.float32)])
+            softmax = programs[0]([np.ones(size, np.float32)])[0]
             np.testing.assert_allclose(softmax, np.full(size, 2 / size), rtol=1e-6)
             programs[1]([np.ones(3, np.float32)])
             programs[2]([np.ones(3, np.float32)])
@@ -188,7 +189,7 @@ def test_threads_share_a_session() -> None:
     with compiling_always():
         in_threads(workers, work)
         sizes = [1 + (turn * (number + 1)) % 9 for number in range(workers) for turn in range(runs)]
-        sums, counts = state.run([], [], [total.read_value(), counter.read_value()])
+        sums, counts = state.run([], [], finally_)
     assert sums == sum(sizes) + workers * runs
     assert counts.tolist() == [2 * workers * runs] * 5
 

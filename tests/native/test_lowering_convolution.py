@@ -298,12 +298,15 @@ def test_places_of_maxima() -> None:
     cases = Cases()
     with cases.graph.as_default():
         for (window, strides), is_global in zip(WINDOWS, (False, True, False, True, False), strict=True):
-            cases.call(
-                "MaxPoolWithArgmax", input=cases.image(3, 7, 6, 5), ksize=[1, *window, 1], strides=[1, *strides, 1],
-                padding="SAME", include_batch_in_index=is_global,
-            )  # fmt: skip
+            options: dict[str, Any] = {"ksize": [1, *window, 1], "strides": [1, *strides, 1], "padding": "SAME"}
+            image, options["include_batch_in_index"] = cases.image(3, 7, 6, 5), is_global
+            pooled, argmax = cases.call("MaxPoolWithArgmax", input=image, **options)
+            error = cases.image(*[int(size) for size in pooled.shape])
+            cases.call("MaxPoolGradWithArgmax", input=image, grad=error, argmax=argmax, **options)
+            moved = cases.image(3, 7, 6, 5)
+            cases.call("MaxPoolGradGradWithArgmax", input=image, grad=moved, argmax=argmax, **options)
         image = cases.image(2, 4, 5, 3, dtype="uint8")
-        options: dict[str, Any] = {"ksize": [1, 3, 3, 1], "strides": [1, 2, 2, 1], "padding": "SAME"}
+        options = {"ksize": [1, 3, 3, 1], "strides": [1, 2, 2, 1], "padding": "SAME"}
         cases.call("MaxPoolWithArgmax", input=image, Targmax=tf.int32, **options)
     cases.check()
 

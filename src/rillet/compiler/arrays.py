@@ -192,10 +192,11 @@ class Opaque:
 
     emit(writer) writes the body; see rillet.engines.native.opaque. in_place: from the position of an output to that of the
     input it begins as: it takes over the memory of that input if nobody reads it later, and is a copy otherwise.
-    streamed: the positions of inputs that are read by `at`, element by element: they need not be in memory.
+    streamed: the positions of inputs that are read by `at`, element by element: they need not be in memory. can_fail: whether
+    it may stop the program with an error of its own.
     """
 
-    __slots__ = ("emit", "in_place", "inputs", "name", "outputs", "scratch", "streamed", "tasks", "work")
+    __slots__ = ("can_fail", "emit", "in_place", "inputs", "name", "outputs", "scratch", "streamed", "tasks", "work")
 
     def __init__(
         self,
@@ -207,8 +208,10 @@ class Opaque:
         in_place: dict[int, int] | None = None,
         scratch: int = 0,
         streamed: Sequence[int] = (),
+        can_fail: bool = False,
     ) -> None:
         self.name = name
+        self.can_fail = can_fail
         self.inputs = tuple(inputs)
         self.emit = emit
         self.tasks = tasks
@@ -244,7 +247,7 @@ class Row(Opaque):
     __slots__ = ("limit",)
 
     def __init__(self, buffer: Array, index: Array, limit: int) -> None:
-        super().__init__("row", (buffer, index), _no_kernel)
+        super().__init__("row", (buffer, index), _no_kernel, can_fail=True)
         self.limit = limit
         Output(buffer.program, self, buffer.shape[1:], buffer.dtype)
 

@@ -91,7 +91,7 @@ class Control(Opaque):
         shapes: Sequence[tuple[tuple[int, ...], DType]],
     ) -> None:
         """shapes: shape and dtype of each output."""
-        super().__init__(name, (), _refuse)
+        super().__init__(name, (), _refuse, can_fail=True)
         self.regions = list(regions)
         self.starts = list(starts)
         for shape, dtype in shapes:

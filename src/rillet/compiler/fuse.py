@@ -62,9 +62,19 @@ class Plan:
         return len(self.steps)
 
     def __str__(self) -> str:
-        head = f"{self.function.name}: {self.operations} operations in {self.kernels} kernels"
+        head = f"{self.function.name}: {counted(self.operations, 'operation')} in {counted(self.kernels, 'kernel')}"
         return "\n".join([head, *[f"  {index:3} {kernel}" for index, kernel in enumerate(self.steps)]])
 
 
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def plan(function: Function) -> Plan:
+    """The plan of an engine that fuses neighbours."""
     return Plan(function, tuple(fuse(function)))
+
+
+def unfused(function: Function) -> Plan:
+    """The plan of an engine that runs one operation after the other."""
+    return Plan(function, tuple(Kernel([operation]) for operation in function.operations))

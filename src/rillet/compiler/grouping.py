@@ -39,8 +39,16 @@ def group_arrays(
 
 
 def in_order(groups: list[Group]) -> list[Group]:
-    """The groups in an order of execution, with their positions in it."""
-    groups = sorted(groups, key=lambda group: (group.waits_for.bit_count(), group.position))
+    """The groups in an order of execution, with their positions in it.
+
+    What may fail comes first, as far as it need not wait for the others: then these may change variables in place.
+    """
+    first = 0
+    for group in groups:
+        if group.can_fail:
+            first |= group.waits_for | 1 << group.position
+    later = {id(group): not first >> group.position & 1 for group in groups}
+    groups = sorted(groups, key=lambda group: (later[id(group)], group.waits_for.bit_count(), group.position))
     for position, group in enumerate(groups):
         group.position = position
     return groups

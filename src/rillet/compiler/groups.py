@@ -43,6 +43,11 @@ class Group:
         """Arrays in memory that the kernel reads, as the group stands."""
         raise NotImplementedError
 
+    @property
+    def can_fail(self) -> bool:
+        """Whether the kernel may find an index out of range, or a divisor of 0."""
+        raise NotImplementedError
+
     @functools.cached_property
     def operands(self) -> list[Array]:
         """The same, for a group that is complete; those of a contraction included, and those that some are rows of."""
@@ -115,6 +120,10 @@ class RowsGroup(Group):
             loads(self.expression(member), visit, seen)
         return list(found.values())
 
+    @property
+    def can_fail(self) -> bool:
+        return any(self.expression(member).can_fail for member in self.members if not isinstance(member, Contraction))
+
 
 class MiddleGroup(Group):
     """A reduction along axes that are neither the first nor the last ones, or in several runs."""
@@ -141,6 +150,10 @@ class MiddleGroup(Group):
         loads(self.expression(), found.append)
         return list({load.data[0].number: load.data[0] for load in found}.values())
 
+    @property
+    def can_fail(self) -> bool:
+        return self.expression().can_fail
+
 
 class OpaqueGroup(Group):
     kind = "opaque"
@@ -164,6 +177,14 @@ class OpaqueGroup(Group):
             else:
                 found.append(array)
         return found
+
+    @property
+    def can_fail(self) -> bool:
+        return self.opaque.can_fail or any(
+            array.at(*[linear(v) for v in loop_variables(array.shape)]).can_fail
+            for place, array in enumerate(self.opaque.inputs)
+            if place in self.opaque.streamed
+        )
 
 
 def stored_operands(contraction: Contraction) -> list[Array]:

@@ -23,7 +23,7 @@ from rillet.core.dtypes import DType
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable, takes_variable
 from rillet.core.function import Function, decomposition
 from rillet.core.graph import Operation
-from rillet.core.opdef import argument_dtypes
+from rillet.core.opdef import REGISTRY, argument_dtypes
 
 # Constants of more elements than this are not computed by the compiler.
 _LARGEST_FOLDED = 1 << 16
@@ -54,19 +54,25 @@ def _kind(operation: Operation) -> Any:
 
 def can_lower(operation: Operation) -> bool:
     """Whether the operation has a compiled form, as far as its attributes tell."""
+    return not refusal(operation)
+
+
+def refusal(operation: Operation) -> str:
+    """Why the operation has no compiled form; empty if it has one, as far as its attributes tell."""
     type_, definition = operation.type, operation.definition
     if type_ in _CREATES_VARIABLE or type_ == "NoOp":
-        return True
+        return ""
     if definition.fold is not None and not operation.inputs and type_ not in RULES:
-        return all(supported(tensor.dtype) for tensor in operation.outputs)
+        strange = [tensor.dtype.name for tensor in operation.outputs if not supported(tensor.dtype)]
+        return f"compiled code does not compute with {strange[0]}" if strange else ""
     if type_ not in RULES and (not definition.elementwise or _kind(operation) in _UNTRACEABLE):
-        return False
+        return "there is no rule for it"
     refused = REFUSALS.get(type_)
     if refused is not None and refused(operation):
-        return False
+        return "its rule does not take these attributes"
     entries = operation.attrs.get("element_dtype", dtypes.float32)
     if not supported(entries) and entries is not dtypes.variant:
-        return False  # a list of something else
+        return f"a list of {entries.name}"
     passes = type_ in PASSING
     for arguments in (definition.signature.inputs, definition.signature.outputs):
         for dtype in argument_dtypes(arguments, operation.attrs):
@@ -75,8 +81,15 @@ def can_lower(operation: Operation) -> bool:
             is_handle = dtype.base_dtype is dtypes.resource and (passes or arguments is definition.signature.inputs)
             is_list = dtype.base_dtype is dtypes.variant and (passes or type_ in LISTS)
             if not is_handle and not is_list:
-                return False
-    return True
+                return f"compiled code does not compute with {dtype.name}"
+    return ""
+
+
+def may_lower(type_: str) -> bool:
+    """Whether operations of that type have a compiled form, for some attributes."""
+    definition = REGISTRY[type_]
+    is_constant = definition.fold is not None and not definition.signature.inputs
+    return type_ in RULES or definition.elementwise or is_constant or type_ in (*_CREATES_VARIABLE, "NoOp")
 
 
 def _rule(operation: Operation) -> Rule | None:
@@ -91,6 +104,7 @@ class Failed(Exception):
     def __init__(self, operation: Operation, reason: str) -> None:
         super().__init__(f"{operation.name} ({operation.type}): {reason}")
         self.operation = operation
+        self.reason = reason
 
 
 class Lowering:

@@ -99,13 +99,17 @@ def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula) -> bool
 
 
 def _wants_stored(user: Output, array: Map) -> bool:
-    """Whether an opaque kernel wants that input in memory: it reads it there, or would read in it what it changes."""
+    """Whether an opaque kernel wants that input in memory: it reads it there, or would read in it what it changes, or could
+    fail over it when it has changed something."""
+    changed = [user.opaque.inputs[place] for place in user.opaque.in_place.values()]
     if not user.streams(array):
         return True
-    changed = [user.opaque.inputs[place] for place in user.opaque.in_place.values()]
+    if not changed:
+        return False
+    expression = array.at(*[linear(v) for v in loop_variables(array.shape)])
     found: list[Scalar] = []
-    loads(array.at(*[linear(v) for v in loop_variables(array.shape)]), found.append)
-    return any(load.data[0] is source for load in found for source in changed)
+    loads(expression, found.append)
+    return expression.can_fail or any(load.data[0] is source for load in found for source in changed)
 
 
 def _is_plain_view(array: Array) -> bool:

@@ -210,13 +210,19 @@ def _is_power_of_two(node: Scalar) -> bool:
     return node.operation == "const" and 1e-30 < abs(node.data) < 1e30 and math.frexp(node.data)[0] in (0.5, -0.5)
 
 
-_CLASSES: dict[str, Callable[[DType, DType], bool]] = {
-    "any": lambda dtype, operand: True,
-    "floating": lambda dtype, operand: dtype.is_floating,
-    "integer": lambda dtype, operand: dtype.is_integer,
-    "bool": lambda dtype, operand: dtype.is_bool,
-    "widened": lambda dtype, operand: _holds(operand, dtype),
+_CLASSES: dict[str, Callable[[DType, DType, DType], bool]] = {
+    "any": lambda dtype, operand, result: True,
+    "floating": lambda dtype, operand, result: dtype.is_floating,
+    "integer": lambda dtype, operand, result: dtype.is_integer,
+    "bool": lambda dtype, operand, result: dtype.is_bool,
+    "widened": lambda dtype, operand, result: _passes(dtype, operand, result),
 }
+
+
+def _passes(dtype: DType, between: DType, result: DType) -> bool:
+    """Whether a cast to `result` by way of `between` is the cast itself. (Integers that don't fit wrap, floats don't.)"""
+    changes_kind = dtype.is_integer and between.is_floating and result.is_integer
+    return _holds(between, dtype) and (not changes_kind or _holds(result, dtype) or result is dtype)
 
 
 def _holds(wide: DType, narrow: DType) -> bool:
@@ -236,7 +242,7 @@ def _applied(
     scalars: Scalars, rule: _Rule, dtype: DType, arguments: tuple[Scalar, ...], match: _Match
 ) -> Scalar | None:
     letter = next(iter(match.values()))
-    if not _CLASSES[rule.rewrite.of](letter.dtype, arguments[0].dtype):
+    if not _CLASSES[rule.rewrite.of](letter.dtype, arguments[0].dtype, dtype):
         return None
     result = _made(scalars, rule.result, dtype, match)
     return result if result.dtype is dtype else None

@@ -4,7 +4,7 @@ A leaf is a constant, a loop index or a read of an array; an inner node is named
 
     add sub mul div floordiv mod max min pow atan2 and or xor shl shr    eq ne lt le    where cast
     neg abs sign not floor ceil round trunc sqrt rsqrt reciprocal exp log ... (vector math)    is_nan is_inf is_finite
-    mulhi (the upper half of a product of unsigned integers)    bitcast    checked (an index that must be below a limit)
+    mulhi (the upper half of a product of unsigned integers)    bitcast    popcount    checked (an index that must be below a limit)
     random32 random64 random_normal (a number's place in a stream (int64), the stream's low and high counter and its key)
 """
 
@@ -79,9 +79,12 @@ _FOLDED: dict[str, Callable[..., Any]] = {
 
 
 class Scalar:
-    """One node. `data` is the value of a constant, the form of an index, and (array, flat index, guard) of a load."""
+    """One node. `data` is the value of a constant, the form of an index, and (array, flat index, guard) of a load.
 
-    __slots__ = ("arguments", "cost", "data", "dtype", "operation", "size", "variables")
+    can_fail: whether it, or what it is made of, may stop the program with an error.
+    """
+
+    __slots__ = ("arguments", "can_fail", "cost", "data", "dtype", "operation", "size", "variables")
 
     def __init__(self, operation: str, dtype: DType, arguments: tuple[Scalar, ...], data: Any) -> None:
         self.operation = operation
@@ -99,6 +102,7 @@ class Scalar:
             self.variables = flat.variables() | (guard.variables if guard is not None else frozenset())
             dynamic = [atom.scalar for atom in flat.terms if isinstance(atom, Dynamic)]
             self.size += sum(part.size for part in dynamic) + (guard.size if guard is not None else 0)
+        self.can_fail: bool = operation in CHECKS or any(part.can_fail for part in parts_of(self))
 
     def __repr__(self) -> str:
         if self.operation == "const":

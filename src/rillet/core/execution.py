@@ -23,12 +23,30 @@ class Executable(Protocol):
     def __call__(self, arrays: Sequence[Any]) -> list[Any]: ...
 
 
+class Plan(Protocol):
+    """How a Function runs: printable, and countable."""
+
+    @property
+    def operations(self) -> int:
+        """How many operations run."""
+        ...
+
+    @property
+    def kernels(self) -> int:
+        """How many kernels they became."""
+        ...
+
+
 class Engine(Protocol):
     """What turns a Function into something that runs. Its state lives in the context it is compiled for."""
 
     name: str
 
     def compile(self, function: Function, context: ExecutionContext) -> Executable: ...
+
+    def plan(self, function: Function, context: ExecutionContext, arrays: Sequence[Any]) -> Plan:
+        """How the function would run on arrays like these."""
+        ...
 
 
 class VariableState:

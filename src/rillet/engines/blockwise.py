@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rillet.compiler.fuse import Kernel, fuse
+from rillet.compiler.fuse import Kernel, Plan, fuse, plan
 from rillet.config import THREADS
 from rillet.core import dispatch, opdef
 from rillet.core.execution import ExecutionContext
@@ -290,3 +290,6 @@ class BlockwiseEngine:
 
     def compile(self, function: Function, context: ExecutionContext) -> BlockwiseExecutable:
         return BlockwiseExecutable(function, context)
+
+    def plan(self, function: Function, context: ExecutionContext, arrays: Sequence[Any]) -> Plan:
+        return plan(function)

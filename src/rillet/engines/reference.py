@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rillet.compiler.fuse import Plan, unfused
 from rillet.core import dispatch, failures, opdef
 from rillet.core.dtypes import DType
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable, takes_variable
@@ -199,3 +200,6 @@ class ReferenceEngine:
 
     def compile(self, function: Function, context: ExecutionContext) -> ReferenceExecutable:
         return ReferenceExecutable(function, context)
+
+    def plan(self, function: Function, context: ExecutionContext, arrays: Sequence[Any]) -> Plan:
+        return unfused(function)

@@ -142,7 +142,7 @@ def _call(
 def _while(*values: Any, cond: Function, body: Function, context: Any) -> tuple[Any, ...]:
     proceeds, advance = context.executable(cond), context.executable(body)
     count = len(values)
-    current = list(values)
+    current = [np.asarray(value) if isinstance(value, np.generic) else value for value in values]  # what engines want
     moving = [index for index in range(count) if body.outputs[index] is not body.inputs[index]]
     collected: list[list[Any]] = [[] for _ in body.outputs[count:]]
     while _is_true(proceeds(current)[0]):

@@ -506,8 +506,14 @@ rint = unary(
     "Rint", np.rint, "floating", lambda op, dy: None, names=["math.rint"], v1=["rint"],
     doc="The nearest integer to each element; halves go to the even one.",
 )  # fmt: skip
+
+
+def _round_kernel(x: Any) -> Any:
+    return x if x.dtype.kind in "iu" else np.rint(x)
+
+
 ROUND = define(
-    "Round", "x: T -> y: T", "T: real", reference=np.rint, shape=same_shape, elementwise=True,
+    "Round", "x: T -> y: T", "T: real", reference=_round_kernel, shape=same_shape, elementwise=True,
     gradient=lambda op, dy: None,
 )  # fmt: skip
 

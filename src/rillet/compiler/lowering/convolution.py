@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rillet.compiler.arrays import Array, Arrays, Contraction
-from rillet.compiler.index import Index, Linear
+from rillet.compiler.index import ZERO, Index, Linear
 from rillet.compiler.lowering.windows import (
     Covering,
     Place,
@@ -31,6 +31,8 @@ from rillet.core.graph import Operation
 from rillet.ops.sliding_windows import SlidingWindows
 from rillet.ops.window_geometry import shape_to_channels_last
 
+# When the gradient of filters is summed up in parts, and of how many.
+_FEW_WEIGHTS, _WINDOWS_A_PART, _MOST_PARTS = 1 << 17, 768, 8
 # Depthwise convolutions with more products an element are left to the reference kernel.
 _MOST_TAPS = 128
 
@@ -286,22 +288,52 @@ def filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> 
     groups = channels // depth
     width, rank = outputs // groups, windows.rank
 
-    def place(outer: Index, row: Index, inner: Index) -> Index:
+    parts = _parts(batch, math.prod(windows.output_sizes), math.prod(shape))
+    outer = [extent for extent in (parts, groups) if extent > 1]
+    images = batch // parts
+
+    def shift(outside: Index, size: int) -> Linear:
+        """Where the channels of a group begin, if it has `size` of them."""
+        return outside[-1] * size if groups > 1 else ZERO
+
+    def image_of(outside: Index, inner: Index) -> Linear:
+        return inner[0] + outside[0] * images if parts > 1 else inner[0]
+
+    def place(outside: Index, row: Index, inner: Index) -> Index:
         entries = zip(inner[1:], row[:rank], windows.strides, windows.dilations, strict=True)
         spatial = [part * stride + tap * dilation for part, tap, stride, dilation in entries]
-        return (inner[0], *spatial, row[rank] + (outer[0] * depth if outer else 0))
+        return (image_of(outside, inner), *spatial, row[rank] + shift(outside, depth))
 
-    def error(outer: Index, inner: Index, column: Index) -> Index:
-        return (*inner, column[0] + (outer[0] * width if outer else 0))
+    def error(outside: Index, inner: Index, column: Index) -> Index:
+        return (image_of(outside, inner), *inner[1:], column[0] + shift(outside, width))
 
-    whole = () if groups == 1 else (groups,)
     result: Array = Contraction(
-        program, whole, (*windows.window, depth), (width,), (batch, *windows.output_sizes),
+        program, tuple(outer), (*windows.window, depth), (width,), (images, *windows.output_sizes),
         x, place, dy, error, x.dtype,
     )  # fmt: skip
+    if parts > 1:
+        result = _sum_of_parts(program, result)
     if groups > 1:
         result = program.transpose(result, [*range(1, rank + 2), 0, rank + 2])
     return program.reshape(result, shape)
+
+
+def _parts(batch: int, windows: int, weights: int) -> int:
+    """Into how many parts the images are divided, whose gradients are then added up: there are few weights and many windows,
+    so that the sums are what threads can share. Besides, less is lost by rounding."""
+    if weights > _FEW_WEIGHTS:
+        return 1
+    most = min(_MOST_PARTS, batch * windows // _WINDOWS_A_PART)
+    return max((count for count in range(1, most + 1) if batch % count == 0), default=1)
+
+
+def _sum_of_parts(program: Arrays, parts: Array) -> Array:
+    """The sum along the first, short axis; as a map, so that it is one pass with whatever is done to the result."""
+
+    def compute(*index: Linear) -> Scalar:
+        return combined(program, "add", [parts.at(number, *index) for number in range(parts.shape[0])])
+
+    return program.map(parts.shape[1:], parts.dtype, compute, (parts,), parts.shape[0])
 
 
 # ---- depthwise ------------------------------------------------------------------------------------------------------

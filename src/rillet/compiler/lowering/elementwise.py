@@ -5,6 +5,7 @@ All others need no rule: what is marked elementwise is lowered by following its 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from rillet.compiler.arrays import Array, Arrays
@@ -42,11 +43,59 @@ _QUOTIENTS = {
 }
 
 
+_ROUNDINGS = {"FloorDiv": "floor", "TruncateDiv": "trunc"}
+
+
+def _short_quotient(program: Arrays, name: str, x: Array, y: Array) -> Array:
+    """Of 16-bit floats: what is computed between two operations has 32 bits, but a quotient like 4.9999 counts as 5."""
+    dtype = x.dtype
+
+    def divide(left: Scalar, right: Scalar) -> Scalar:
+        quotient = program.make("cast", dtype, program.make("div", dtype, left, right))
+        return program.make(name, dtype, quotient)
+
+    return program.combine(dtype, divide, x, y, cost=6)
+
+
 @lowering(*_QUOTIENTS)
 def quotient(call: Call, x: Array, y: Array) -> Array:
     if x.dtype.is_integer:
         return checked_division(call.program, _QUOTIENTS[call.operation.type], x.dtype, x, y)
+    if x.dtype.size == 2 and call.operation.type in _ROUNDINGS:
+        return _short_quotient(call.program, _ROUNDINGS[call.operation.type], x, y)
     return call.lowering.trace(call.operation, (x, y))  # type: ignore[no-any-return]
+
+
+@lowering("Pow")
+def power(call: Call, x: Array, y: Array) -> Array:
+    if x.dtype.is_integer:
+        function = functools.partial(_integer_power, call.program)
+        return call.program.combine(x.dtype, function, x, y, cost=3 * 8 * x.dtype.size)
+    return call.lowering.trace(call.operation, (x, y))  # type: ignore[no-any-return]
+
+
+def _integer_power(program: Arrays, base: Scalar, exponent: Scalar) -> Scalar:
+    """By squaring: a factor for each bit of the exponent. It is the program's error if that is negative."""
+    dtype = base.dtype
+    one, zero = program.number(1, dtype), program.number(0, dtype)
+    is_fine = program.compare("ge", exponent, zero)
+    known = exponent.data if exponent.operation == "const" else None
+    result = one if known is not None and known >= 0 else program.make("nonzero", dtype, program.where(is_fine, one, zero))
+    for bit in range(8 * dtype.size - 1 if known is None else known.bit_length()):
+        if bit:
+            base = program.make("mul", dtype, base, base)
+        product = program.make("mul", dtype, result, base)
+        if known is None:
+            picked = program.make("and", dtype, exponent, program.number(1 << bit, dtype))
+            result = program.where(program.compare("eq", picked, zero), result, product)
+        elif known >> bit & 1:
+            result = product
+    return result
+
+
+@lowering("PopulationCount")
+def population_count(call: Call, x: Array) -> Array:
+    return call.program.cast(call.program.elementwise("popcount", x.dtype, x), dtypes.uint8)
 
 
 @lowering("Relu")

@@ -13,6 +13,8 @@ import numpy as np
 
 from rillet.compiler.arrays import Array
 from rillet.compiler.index import Linear
+from rillet.compiler.lowering.places import position
+from rillet.compiler.lowering.segments import grouped
 from rillet.compiler.lowering.windows import (
     Covering,
     Place,
@@ -89,6 +91,43 @@ def max_pool_with_argmax(call: Call, image: Array) -> list[Array]:
         return at.map(at.shape(image), dtype, compute, (image,), 2 * at.size, at.overlap)
 
     return [output(0, image.dtype), output(1, dtype)]
+
+
+def _places(call: Call, image: Array, argmax: Array) -> Array:
+    """The numbers in the whole array of the elements that `argmax` tells."""
+    program = call.program
+    call.require(image.rank == 4 and argmax.rank == 4 and argmax.shape[0] == image.shape[0] and image.size > 0)
+    if call.attrs["include_batch_in_index"]:
+        return program.cast(argmax, dtypes.int64)
+    whole = image.size // image.shape[0]
+
+    def compute(batch: Linear, *index: Linear) -> Scalar:
+        number = program.convert(argmax.at(batch, *index), dtypes.int64)
+        return program.make("add", dtypes.int64, number, as_number(program, batch * whole))
+
+    return program.map(argmax.shape, dtypes.int64, compute, (argmax,), 1)
+
+
+@lowering("MaxPoolGradWithArgmax")
+def gradient_with_argmax(call: Call, image: Array, gradient: Array, argmax: Array) -> Array:
+    program = call.program
+    call.require(gradient.shape == argmax.shape and gradient.size > 0)
+    places = program.reshape(_places(call, image, argmax), (argmax.size,))
+    sums = grouped(call, program.reshape(gradient, (gradient.size,)), places, image.size, "add", skips=False)
+    return program.reshape(sums, image.shape)
+
+
+@lowering("MaxPoolGradGradWithArgmax")
+def second_gradient_with_argmax(call: Call, image: Array, gradient: Array, argmax: Array) -> Array:
+    program = call.program
+    call.require(gradient.shape == image.shape)
+    places = _places(call, image, argmax)
+    flat = program.reshape(gradient, (gradient.size,))
+
+    def compute(*index: Linear) -> Scalar:
+        return flat.at(position(program, places.at(*index), gradient.size))
+
+    return program.map(argmax.shape, gradient.dtype, compute, (flat, places), 2)
 
 
 @lowering("MaxPoolGrad", "MaxPoolGradV2")

@@ -72,7 +72,6 @@ def _updated(
 
     def emit(w: Any) -> None:
         outputs = w.opaque.outputs
-        rows.check(w)
 
         def change(place: Any, lanes: int) -> None:
             known = {a.number: w.load(output, place, lanes) for a, output in zip(before, outputs, strict=True)}
@@ -83,14 +82,15 @@ def _updated(
             for value, output in zip(values, outputs, strict=True):
                 w.store(w.b.splat(value, lanes), output, place)
 
-        rows.each(w, change)
+        rows.each(w, checked, change)
 
-    inputs = (*old, gradient, *rows.reads, *scalars.values())
+    checked = rows.checked()
+    inputs = (*old, *checked, gradient, *rows.reads, *scalars.values())
     count = len(old)
     return program.opaque(
         f"{update.name} on rows", inputs, [(value.shape, value.dtype) for value in old], emit,
         tasks=rows.tasks, work=rows.work * 4 * count, in_place={place: place for place in range(count)},
-        streamed=range(count, len(inputs)),
+        streamed=range(count + len(checked), len(inputs)),
     )  # fmt: skip
 
 

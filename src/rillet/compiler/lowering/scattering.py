@@ -116,10 +116,21 @@ class Rows:
             return w.b.i64(self.size)
         return w.value(self.program.convert(self.count.at(), dtypes.int64))
 
-    def check(self, w: Any) -> None:
-        """Ends the kernel, before it changes anything, if an index is out of range."""
+    def checked(self) -> list[Array]:
+        """One number: whether all indices are in range, which is an error if they are not. (None if they are known.)
+
+        It comes from a kernel of its own, so that the one which writes cannot fail: variables are changed in place when all
+        that can fail is done.
+        """
         if self.are_known():
-            return
+            return []
+        (found,) = self.program.opaque(
+            "check indices", self.reads, [((1,), dtypes.int32)], self._check,
+            work=self.size, streamed=range(2), can_fail=True,
+        )  # fmt: skip
+        return [found]
+
+    def _check(self, w: Any) -> None:
         b = w.b
         greatest = "smax" if self.skips else "umax"
         least = -(1 << 63)
@@ -135,11 +146,14 @@ class Rows:
         bad = b.compare("ne", loop.results[-1], b.i64(0))
         for worst, limit in zip(loop.results, self.limits, strict=False):
             bad = b.binary("or", bad, b.compare("sge" if self.skips else "uge", worst, b.i64(limit)))
-        w.refuse(bad)
+        w.fail(bad)
+        w.store(b.select(bad, b.constant("i32", 0), b.constant("i32", 1)), w.opaque.outputs[0], b.i64(0))
 
-    def each(self, w: Any, body: Callable[[Any, int], None]) -> None:
+    def each(self, w: Any, checked: Sequence[Array], body: Callable[[Any, int], None]) -> None:
         """Calls body(place, lanes) to write what is done to `lanes` neighbours from element number `place` of the target."""
         b, step = w.b, self.columns
+        for found in checked:
+            w.leave(b.compare("eq", w.load(found, b.i64(0)), b.constant("i32", 0)))
         steps = strides_of(self.limits)
         with w.tasks(self.task) as task, w.loop(self.number, self._stop(w)):
             coordinates = self._coordinates(w)
@@ -173,7 +187,6 @@ def scatter(
 
     def emit(w: Any) -> None:
         output = w.opaque.outputs[0]
-        rows.check(w)
 
         def combine(place: Any, lanes: int) -> None:
             value = w.value(updates.at(*rows.place(), *rows.inside()))
@@ -181,20 +194,21 @@ def scatter(
                 value = w.apply(operation, dtype, w.load(output, place, lanes), value)
             w.store(w.b.splat(value, lanes), output, place)
 
-        rows.each(w, combine)
+        rows.each(w, checked, combine)
 
-    inputs = (target, updates, *rows.reads)
+    checked = rows.checked()
+    inputs = (target, *checked, updates, *rows.reads)
     return program.opaque(
         f"scatter {kind}", inputs, [(target.shape, dtype)], emit,
-        tasks=rows.tasks, work=rows.work, in_place={0: 0}, streamed=range(1, len(inputs)),
+        tasks=rows.tasks, work=rows.work, in_place={0: 0}, streamed=range(1 + len(checked), len(inputs)),
     )[0]  # fmt: skip
 
 
 def write_part(
     target: Array, shape: Sequence[int], place: Callable[[Sequence[Linear]], Sequence[Linear]], value: Array,
-    reads: Sequence[Array] = (),
+    starts: Sequence[Array] = (),
 ) -> Array:  # fmt: skip
-    """`target` with other values at some places: value [*shape] goes to place(index of value). reads: what places need."""
+    """`target` with other values at some places: value [*shape] goes to place(index of value). starts: what that reads."""
     program = target.program
     extents = tuple(shape) or (1,)
     variables = tuple(Variable(f"i{axis}", extent) for axis, extent in enumerate(extents))
@@ -222,11 +236,11 @@ def write_part(
         with w.tasks():
             nest(variables[:-1])
 
-    inputs = (target, value, *reads)
+    inputs = (target, *starts, value)
     work = size_of(extents) // (4 if len(shape) else 1) + 8
     return program.opaque(
         "write part", inputs, [(target.shape, target.dtype)], emit,
-        work=work, in_place={0: 0}, streamed=range(1, len(inputs)),
+        work=work, in_place={0: 0}, streamed=(len(inputs) - 1,),
     )[0]  # fmt: skip
 
 

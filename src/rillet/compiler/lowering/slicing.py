@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rillet.compiler.arrays import Array, broadcast_index
-from rillet.compiler.index import ZERO, Linear
+from rillet.compiler.index import ZERO, Dynamic, Linear
 from rillet.compiler.lowering.places import entries, known, position
 from rillet.compiler.lowering.scattering import write_part
 from rillet.compiler.rules import Call, lowering
@@ -20,13 +19,20 @@ from rillet.ops.slicing import Masks, index_plan
 
 
 class _Axis(NamedTuple):
-    """What a slice takes of one axis: `length` elements from `start` (a form, made where it is used), `step` apart. picked:
-    the one element is not an axis of the slice."""
+    """What a slice takes of one axis: `length` elements from `start` (a number, or an array that holds it when the program
+    runs), `step` apart. picked: the one element is not an axis of the slice."""
 
-    start: Callable[[], Linear]
+    start: int | Array
     step: int
     length: int
     picked: bool
+    extent: int
+
+    @property
+    def first(self) -> Linear:
+        if isinstance(self.start, Array):
+            return Linear(0, {Dynamic(self.start.at(), self.extent): 1})
+        return Linear(self.start)
 
 
 class _Slice(NamedTuple):
@@ -38,11 +44,16 @@ class _Slice(NamedTuple):
 
     def source(self, index: Sequence[Linear]) -> list[Linear]:
         """Where an element of the slice is in the array."""
-        result = [axis.start() for axis in self.axes]
+        result = [axis.first for axis in self.axes]
         for part, place in zip(index, self.places, strict=True):
             if place >= 0:
                 result[place] = result[place] + part * self.axes[place].step
         return result
+
+    @property
+    def starts(self) -> list[Array]:
+        """Those that only the run knows."""
+        return [axis.start for axis in self.axes if isinstance(axis.start, Array)]
 
 
 def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, strides: Array) -> _Slice:
@@ -59,12 +70,11 @@ def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, stride
             continue
         extent = shape[item.axis]
         if item.kind == "all":
-            axis = _Axis(lambda: ZERO, 1, extent, False)
+            axis = _Axis(0, 1, extent, False, extent)
         elif item.kind == "pick":
             whole = masks.begin_mask >> item.entry & 1
-            start = (lambda: ZERO) if whole else _picked(call, begin, item.entry, extent)
             call.require(extent > 0 and (known(steps[item.entry]) or 0) > 0)
-            axis = _Axis(start, 1, 1, True)
+            axis = _Axis(0 if whole else _picked(call, begin, item.entry, extent), 1, 1, True, extent)
         else:
             bounds: list[int | None] = [None, None, None]
             if not masks.begin_mask >> item.entry & 1:
@@ -74,7 +84,7 @@ def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, stride
             bounds[2] = _needed(call, steps[item.entry], strides, item.entry)
             call.require(bounds[2] != 0)
             numbers = range(*slice(*bounds).indices(extent))
-            axis = _Axis(functools.partial(Linear, numbers.start), numbers.step, len(numbers), False)
+            axis = _Axis(numbers.start, numbers.step, len(numbers), False, extent)
         axes.append(axis)
         if not axis.picked:
             taken.append(axis.length)
@@ -88,26 +98,26 @@ def _needed(call: Call, number: Scalar, array: Array, entry: int) -> int:
     return int(call.integers(array)[entry] if found is None else found)
 
 
-def _picked(call: Call, begin: Array, entry: int, extent: int) -> Callable[[], Linear]:
+def _picked(call: Call, begin: Array, entry: int, extent: int) -> int | Array:
     """An index counted from either end."""
     program, number = call.program, known(begin.at(entry))
     if number is not None:
         call.require(-extent <= number < extent, "an index out of range")
-        return functools.partial(Linear, int(number) % extent)
+        return int(number) % extent
 
-    def start() -> Linear:
+    def start() -> Scalar:
         wide = program.convert(begin.at(entry), dtypes.int64)
         from_end = program.make("add", dtypes.int64, wide, program.number(extent, dtypes.int64))
         is_negative = program.compare("lt", wide, program.number(0, dtypes.int64))
-        return position(program, program.where(is_negative, from_end, wide), extent)
+        return program.make("checked", dtypes.int64, program.where(is_negative, from_end, wide), data=extent)
 
-    return start
+    return program.map((), dtypes.int64, start, (begin,), 3)
 
 
 @lowering("StridedSlice")
 def strided_slice(call: Call, x: Array, begin: Array, end: Array, strides: Array) -> Array:
     part = _slice_of(call, x.shape, begin, end, strides)
-    return call.program.map(part.shape, x.dtype, lambda *index: x.at(*part.source(index)), (x, begin), 0)
+    return call.program.map(part.shape, x.dtype, lambda *index: x.at(*part.source(index)), (x, *part.starts), 0)
 
 
 @lowering("Slice")
@@ -141,10 +151,9 @@ def _inside(call: Call, part: _Slice, index: Sequence[Linear]) -> tuple[list[Sca
     conditions: list[Scalar | None] = []
     found: dict[int, Linear] = {}
     for axis, (place, taken) in enumerate(zip(index, part.axes, strict=True)):
-        start = taken.start()
-        distance = place - start
+        distance = place - taken.first
         if taken.picked:
-            conditions.append(_equal(call, place, start))
+            conditions.append(_equal(call, place, taken.first))
             continue
         if taken.step < 0:
             distance = -distance
@@ -177,7 +186,7 @@ def strided_slice_gradient(call: Call, shape: Array, begin: Array, end: Array, s
         conditions, place = _inside(call, part, index)
         return program.choose(conditions, lambda: dy.at(*place), lambda: program.number(0, dy.dtype))
 
-    return program.map(whole, dy.dtype, compute, (dy, begin), 2)
+    return program.map(whole, dy.dtype, compute, (dy, *part.starts), 2)
 
 
 def _assigned(call: Call, x: Array, begin: Array, end: Array, strides: Array, value: Array) -> Array:
@@ -192,14 +201,14 @@ def _assigned(call: Call, x: Array, begin: Array, end: Array, strides: Array, va
     if 0 in part.shape:
         return x
     if x.size > 4 * int(np.prod(part.shape)):
-        return write_part(x, part.shape, part.source, program.broadcast(value, part.shape), [begin])
+        return write_part(x, part.shape, part.source, program.broadcast(value, part.shape), part.starts)
 
     def compute(*index: Linear) -> Scalar:
         conditions, place = _inside(call, part, index)
         chosen = broadcast_index(place, value.shape)
         return program.choose(conditions, lambda: value.at(*chosen), lambda: x.at(*index))
 
-    return program.map(x.shape, x.dtype, compute, (x, begin, value), 2)
+    return program.map(x.shape, x.dtype, compute, (x, value, *part.starts), 2)
 
 
 @lowering("TensorStridedSliceUpdate")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rillet.core.execution import Executable, ExecutionContext
+from rillet.core.execution import Executable, ExecutionContext, Plan
 
 if TYPE_CHECKING:
     from rillet.core.opdef import OpDef
@@ -36,4 +36,8 @@ class NativeEngine:
 
     def compile(self, function: Function, context: ExecutionContext) -> Executable:
         result: Executable = _loaded().NativeExecutable(function, context)
+        return result
+
+    def plan(self, function: Function, context: ExecutionContext, arrays: Sequence[Any]) -> Plan:
+        result: Plan = importlib.import_module("rillet.engines.native.explain").explain(function, context, arrays)
         return result

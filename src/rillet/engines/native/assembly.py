@@ -27,12 +27,14 @@ from rillet.engines.native.writing import KernelWriter
 
 @dataclass
 class Plan:
-    """A compiled program, and what it consists of."""
+    """A compiled program, and what it consists of. needed_bytes: the most that is in use at the same time in the arena."""
 
     program: Program
     kernels: list[Kernel]
     arena_bytes: int
     needed_bytes: int
+    schedule: Schedule
+    region: RegionKernels
     result_bytes: int = 0  # of the largest result
 
     def __post_init__(self) -> None:
@@ -126,7 +128,7 @@ def place(assembly: Assembly) -> Assembly:
 def link(assembly: Assembly) -> Assembly:
     """Makes the program."""
     memory, lowered = assembly.memory, assembly.schedule.lowered
-    assert lowered is not None
+    assert lowered is not None and assembly.region is not None
     program = Program(
         assembly.steps,
         memory.count,
@@ -140,7 +142,9 @@ def link(assembly: Assembly) -> Assembly:
         lock=assembly.context.resource(("native", "lock"), Lock) if lowered.updates else None,
     )
     largest = max((output.bytes for output in lowered.outputs), default=0)
-    assembly.plan = Plan(program, assembly.kernels, memory.size, memory.needed, largest)
+    assembly.plan = Plan(
+        program, assembly.kernels, memory.size, memory.needed, assembly.schedule, assembly.region, largest
+    )
     return assembly
 
 
@@ -177,6 +181,8 @@ class _Variables:
             self.number_of[anchor.number] = number
         else:
             mode = entry.Mode.UPDATE if source is not None else entry.Mode.OUT
+            if source is not None:
+                self.region.spare(source)
             if self.region.in_place(source, value) and self._stays_if_the_run_fails(source, value):
                 if source is not None:
                     memory.put(value, memory.slot(source))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from rillet.core.execution import eager_context
 from rillet.core.function import FuncGraph, Function
 from rillet.core.graph import Operation
 from rillet.core.opdef import OpDef
+from rillet.core.tensor import SymbolicTensor
 from rillet.engines.native.blocks import reusing_blocks
 from rillet.engines.native.expressions import Expressions
 from rillet.engines.native.jit import Code, CompilerUnavailable, compile_kernels
@@ -47,7 +48,8 @@ class Elementwise:
             Source(program, () if scalar else (_UNBOUNDED,), tensor.dtype.base_dtype, "input", place)
             for place, (tensor, scalar) in enumerate(zip(operation.inputs, is_scalar, strict=True))
         ]
-        function = Function("eager", operation.inputs, operation.outputs, [operation])
+        inputs = cast("tuple[SymbolicTensor, ...]", operation.inputs)
+        function = Function("eager", inputs, operation.outputs, [operation])
         (result,) = Lowering(function, sources, eager_context(), program).outputs
         if not isinstance(result, Map) or result.shape != (_UNBOUNDED,):
             raise NotLowered("not elementwise")
@@ -55,7 +57,7 @@ class Elementwise:
         text, operands = _write(result)
         if any(not isinstance(array, Source) and array is not result for array in operands):
             raise NotLowered("an operand that is not an input")
-        self._places = [-1 if array is result else array.key for array in operands]
+        self._places = [array.key if isinstance(array, Source) else -1 for array in operands]
         self._code: Code = compile_kernels([text])[0]
         self._call: Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(self._code.address)
 

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,11 +23,12 @@ from rillet.compiler.rules import NeedsValue
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable
 from rillet.core.function import Function
 from rillet.core.graph import Operation
+from rillet.core.tensor import SymbolicTensor
 from rillet.engines.blockwise import BlockwiseExecutable
 from rillet.engines.native.assembly import Plan
 from rillet.engines.native.lists import lists_between, lists_outside
 from rillet.engines.native.pipeline import compile_function
-from rillet.engines.native.program import ProgramFailure
+from rillet.engines.native.frames import ProgramFailure
 from rillet.engines.reference import dereference
 
 # Programs kept for one segment: as many signatures.
@@ -124,16 +125,29 @@ class Segment:
             self.seen.clear()
         if seen == 1 and not self._is_heavy(arrays):
             return None
-        while True:
-            try:
-                plan = self._compile(arrays)
-                break
-            except NeedsValue as need:
-                self.by_value.add(need.source.key)
-            except NotInitialized:
-                return None
+        try:
+            plan = self._compiled_now(arrays)
+        except NotInitialized:
+            return None
         self.seen.pop(key, None)
         return plan
+
+    def _compiled_now(self, arrays: Sequence[Any]) -> Plan:
+        while True:
+            try:
+                return self._compile(arrays)
+            except NeedsValue as need:
+                self.by_value.add(need.source.key)
+
+    def plan_for(self, arrays: Sequence[Any]) -> Plan:
+        """The program for arrays like these, compiled now if there is none. Failed or NotInitialized where it has none."""
+        given = [_in_order(value) for value in arrays]
+        with self._lock:
+            plan = self.plans.get(self._signature(given))
+            if plan is None:
+                plan = self._compiled_now(given)
+                self.plans[self._signature(given)] = plan
+            return plan
 
     def _is_heavy(self, arrays: Sequence[Any]) -> bool:
         if config.COMPILE.value == "always" or len(self.function.operations) >= _HEAVY_OPERATIONS:
@@ -166,6 +180,9 @@ def _in_order(value: Any) -> Any:
     if value.__class__ is VariableState:
         return value
     array = np.asarray(value)
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return np.require(array, requirements=["C", "A"]).reshape(array.shape)
@@ -174,13 +191,16 @@ def _in_order(value: Any) -> Any:
 class NativeExecutable:
     """A Function as segments.
 
-    denied: operations (by id) that have turned out to have no compiled form.
+    denied: operations (by id) that have turned out to have no compiled form, and (where it is known) why.
     """
 
-    def __init__(self, function: Function, context: ExecutionContext, denied: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, function: Function, context: ExecutionContext, denied: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
         self.function = function
         self.context = context
-        self.denied = denied
+        self.reasons = dict(denied)
+        self.denied = frozenset(denied)
         self.denied |= lists_outside(function, self._is_native)
         self._free = self._repeatable()
         real = [
@@ -214,9 +234,9 @@ class NativeExecutable:
             else:
                 repeatable = (
                     not operation.definition.is_stateful
-                    and all(id(tensor) not in given and id(tensor.op) in free for tensor in operation.inputs)
+                    and all(id(tensor) not in given and id(_maker(tensor)) in free for tensor in operation.inputs)
                     and not any(
-                        holds_variable(tensor) or tensor.op.type == "VarHandleOp" for tensor in operation.inputs
+                        holds_variable(tensor) or _maker(tensor).type == "VarHandleOp" for tensor in operation.inputs
                     )
                     and self._is_native(operation)
                 )
@@ -240,7 +260,8 @@ class NativeExecutable:
             print(f"rillet: runs through its reference kernel: {failed}", file=sys.stderr)
         if id(failed.operation) in self.denied:
             raise RuntimeError(f"cannot compile: {failed}") from failed
-        return NativeExecutable(function, self.context, self.denied | {id(failed.operation)})
+        reasons = {**dict.fromkeys(self.denied, ""), **self.reasons, id(failed.operation): failed.reason}
+        return NativeExecutable(function, self.context, reasons)
 
     # ---- segments -----------------------------------------------------------------------------------------------
 
@@ -253,7 +274,7 @@ class NativeExecutable:
         for operation in self.function.operations:
             if id(operation) in self._free:
                 continue
-            waits = [tensor.op for tensor in operation.inputs if id(tensor) not in given]
+            waits = [_maker(tensor) for tensor in operation.inputs if id(tensor) not in given]
             waits += operation.control_inputs
             before = [number[id(other)] for other in waits if id(other) in number]
             if operation.type == "NoOp":  # it runs nowhere
@@ -305,7 +326,7 @@ class NativeExecutable:
             ]
             function = Function(
                 f"{self.function.name}/{place}",
-                list(inputs.values()),
+                cast("list[SymbolicTensor]", list(inputs.values())),
                 outputs,
                 list(members.values()),
                 self.function.graph,
@@ -339,7 +360,7 @@ class NativeExecutable:
         for tensor in operation.inputs:
             if place is not None:
                 users[id(tensor)] = max(users.get(id(tensor), -1), place)
-            source = tensor.op
+            source = _maker(tensor)
             if id(source) not in number and id(tensor) not in given and id(source) not in members:
                 self._add_free(members, source, number, given, users)
                 members[id(source)] = source
@@ -382,3 +403,9 @@ def _passes(tensor: Any) -> bool:
 def _after(place: int, parity: int) -> int:
     """The first segment of that parity that is not before `place`."""
     return place if place % 2 == parity else place + 1
+
+
+def _maker(tensor: Any) -> Operation:
+    """The operation that a tensor of a graph is a result of."""
+    operation: Operation = tensor.op
+    return operation

@@ -355,7 +355,7 @@ class Expressions:
             place = b.offset(pointer, self.form(flat, "i64"), element)
             return self._loaded(self._guarded_load(place, element, mask), array.dtype, widen=self.varies(node))
         wide = vector(element, self.lanes)
-        if len(varying) == 1 and varying.get(self.lane, 0) == 1:  # type: ignore[arg-type]
+        if len(varying) == 1 and varying.get(self.lane, 0) == 1:
             place = b.offset(pointer, self._start(flat), element)
             if mask is None:
                 loaded = b.load(place, wide)
@@ -528,7 +528,7 @@ def _float_operation(b: Builder, target: Target, name: str, x: Sequence[Value], 
     if name == "sign":
         zero, one = b.constant(type_, 0.0), b.constant(type_, 1.0)
         signed = b.intrinsic("copysign", type_, one, x[0])
-        return b.select(b.compare("une", x[0], zero), b.select(b.compare("uno", x[0], x[0]), x[0], signed), x[0])
+        return b.select(b.compare("une", x[0], zero), b.select(b.compare("uno", x[0], x[0]), x[0], signed), zero)
     if name == "copysign":
         return b.intrinsic("copysign", type_, *x)
     if name == "fma":
@@ -573,6 +573,8 @@ def _integer_operation(b: Builder, name: str, x: Sequence[Value], type_: str, un
         return b.binary("or", positive, negative)
     if name in ("floor", "ceil", "round", "trunc"):
         return x[0]
+    if name == "popcount":
+        return b.intrinsic("ctpop", type_, x[0])
     if name in ("floordiv", "div", "mod", "truncmod"):
         return _integer_division(b, name, x[0], x[1], unsigned)
     raise NotImplementedError(f"no integer operation {name!r}")

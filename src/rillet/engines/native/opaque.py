@@ -130,10 +130,9 @@ class Writer:
         """Sets the program's error where the condition (i1) holds."""
         self.expressions.fail(condition)
 
-    def refuse(self, condition: Value) -> None:
-        """Ends the kernel here, with the program's error set, where the condition (i1) holds. (Not inside of loops.)"""
+    def leave(self, condition: Value) -> None:
+        """Ends the kernel here where the condition (i1) holds. (Not inside of loops.)"""
         b = self.b
-        self.fail(condition)
         stop, go_on = b.label(), b.label()
         b.branch(condition, stop, go_on)
         b.start(stop)

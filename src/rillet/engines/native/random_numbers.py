@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rillet.engines.native.llvm import Builder, Value, lanes_of, vector
+from rillet.engines.native.llvm import Builder, Value, element_of, lanes_of, vector
 from rillet.engines.native.target import Target
 from rillet.engines.native.vecmath_lanes import Lanes
 from rillet.ops import philox, single_math
@@ -29,16 +29,22 @@ class Stream:
     def neighbours(self, kind: str, start: Value, lanes: int) -> Value:
         """The numbers from number `start` (i64) on. They are quick where they begin with a block."""
         b, count = self.b, PER_BLOCK[kind]
+        first = b.binary("lshr", start, b.i64(count.bit_length() - 1))
+        skipped = b.binary("and", start, b.i64(count - 1))
+
+        def from_blocks(blocks: int) -> Value:
+            return self._in_order(kind, self._blocks(self._counting(first, blocks)))
+
+        def from_within() -> Value:
+            numbers = from_blocks((lanes + 2 * (count - 1)) // count)
+            room, element = b.alloca(numbers.type), element_of(numbers.type)
+            b.store(numbers, room)
+            return b.load(b.offset(room, skipped, element), vector(element, lanes))
+
         if lanes % count:
-            return self.each(kind, self._counting(start, lanes))
-        words = self._blocks(self._counting(b.binary("lshr", start, b.i64(count.bit_length() - 1)), lanes // count))
-        together = self._in_order(kind, words)
-        astray = b.compare("ne", b.binary("and", start, b.i64(count - 1)), b.i64(0))
-
-        def apart() -> list[Lanes]:
-            return [self._lanes(self.each(kind, self._counting(start, lanes)))]
-
-        (result,) = self._lanes(astray).rarely(apart, [self._lanes(together)])
+            return from_within()
+        is_within = self._lanes(b.compare("ne", skipped, b.i64(0)))
+        (result,) = is_within.rarely(lambda: [self._lanes(from_within())], [self._lanes(from_blocks(lanes // count))])
         return result.value
 
     def each(self, kind: str, numbers: Value) -> Value:
@@ -100,19 +106,27 @@ class Stream:
             counters = b.gather_lanes([low, high])
         else:
             counters = b.shuffle(low, high, [place for lane in range(lanes) for place in (lane, lanes + lane)])
-        even = self._lanes(counters)
-        odd = even >> 32
+        state = self._lanes(counters)
         multipliers, steps = (self._pairs(*map(b.i64, pair), lanes) for pair in (philox.MULTIPLIERS, philox.KEY_STEPS))
-        key = self._pairs(self.key, b.binary("lshr", self.key, b.i64(32)), lanes)
+        key = self._pairs(self.key, b.binary("lshr", self.key, b.i64(32)), lanes) & _MASK32
         for number in range(philox.ROUNDS):
-            product = (even & _MASK32) * multipliers
-            turned = self._lanes(b.shuffle(product.value, product.value, [lane ^ 1 for lane in range(2 * lanes)]))
-            even, odd = (turned >> 32) ^ odd ^ key, turned  # what is in the upper halves does not matter
+            product = (state & _MASK32) * multipliers
+            # The upper half of a product goes to the other lane's lower half, its lower half to the upper one.
+            state = self._turned(product) ^ ((state >> 32) ^ key)
             if number + 1 < philox.ROUNDS:
-                key = key + steps
-        words = (even & _MASK32) | (odd << 32)
-        type_ = vector("i32", 4 * lanes)
-        return b.value(type_, f"bitcast {words.value} to {type_}")
+                key = (key + steps) & _MASK32
+        return self._halves(state.value)
+
+    def _turned(self, lanes: Lanes) -> Lanes:
+        """Both lanes of a block as four words, from the last to the first."""
+        words = self._halves(lanes.value)
+        turned = self.b.shuffle(words, words, [place ^ 3 for place in range(lanes_of(words.type))])
+        return self._lanes(self.b.value(lanes.value.type, f"bitcast {turned} to {lanes.value.type}"))
+
+    def _halves(self, values: Value) -> Value:
+        """Lanes of 64 bits as twice as many of 32."""
+        type_ = vector("i32", 2 * lanes_of(values.type))
+        return self.b.value(type_, f"bitcast {values} to {type_}")
 
     def _pairs(self, first: Value, second: Value, count: int) -> Lanes:
         pair = self.b.gather_lanes([first, second])

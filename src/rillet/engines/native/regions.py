@@ -77,9 +77,9 @@ class RegionKernels:
                     region.write(writer)
                 continue
             step.kernels = [writer.kernel(group) for group in step.groups]
-            partials = [partial for kernel in step.kernels for partial in kernel.partials]
-            if partials:
-                steps.append(Wave([], [], [self._combining(partial, writer) for partial in partials]))
+            combining = [self._combining(partial) for kernel in step.kernels for partial in kernel.partials]
+            if combining:
+                steps.append(Wave(combining, [], [writer.kernel(group, one_task=True) for group in combining]))
         self.steps = steps
 
     # ---- waves --------------------------------------------------------------------------------------------------
@@ -123,33 +123,21 @@ class RegionKernels:
             if source is not None and output.number not in self.taken_over and output.size
         ]
 
-    def _combining(self, partial: Partial, writer: KernelWriter) -> Kernel:
+    def _combining(self, partial: Partial) -> Group:
         """The kernel that adds up what the tasks of another one have collected."""
         parts = partial.parts
         axes = (0,) if partial.array.size > 1 else (0, 1)
         total = Reduction(parts.program, parts, axes, partial.kind, partial.array.dtype)
+        total.origin = partial.array.origin
         self.memory.stand_in(total, partial.array)
         if partial.array.size > 1:
-            return writer.kernel(MiddleGroup(total))
+            middle = MiddleGroup(total)
+            middle.stores = [total]
+            return middle
         group = RowsGroup(parts.shape[:1], None)
         group.members, group.stores = [total], [total]
         group.roles[total.number] = "total"
-        return writer.kernel(group, one_task=True)
-
-    # ---- failures -----------------------------------------------------------------------------------------------
-
-    @property
-    def checked(self) -> int:
-        """After how many steps nothing can fail any more. (Kernels must have been written.)"""
-        return max((number for number, step in enumerate(self.steps, 1) if _can_fail(step)), default=0)
-
-    def computes_after_checks(self, array: Array) -> bool:
-        """Whether the array is computed when nothing can fail any more."""
-        for number, step in enumerate(self.steps):
-            groups = step.groups if isinstance(step, Wave) else ()
-            if any(array is member for group in groups for member in group.members):
-                return number >= self.checked
-        return False
+        return group
 
     # ---- memory -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ were stored, and computed again if they are cheap; otherwise the row of them is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rillet.compiler.arrays import Array, Reduction, Source, neutral, size_of
@@ -271,8 +271,8 @@ class _RowsWriter:
             if extent <= lanes:
                 yield b.i64(0), b.i64(extent), extent
             else:
-                whole = b.i64(extent - extent % lanes)
-                yield start, b.select(b.compare("slt", stop, whole), stop, whole), lanes
+                last = b.i64(extent - extent % lanes)
+                yield start, b.select(b.compare("slt", stop, last), stop, last), lanes
             return
         whole = extent - extent % lanes
         if whole:
@@ -285,9 +285,9 @@ class _RowsWriter:
         b = self.b
         assert stop is not None
         rest = lane.extent % lanes
-        with b.when(b.compare("eq", stop, b.i64(lane.extent))):
-            with self.x.inside([(lane, b.i64(lane.extent - rest))], lane, rest):
-                self._piece(active, {})
+        first = [(lane, b.i64(lane.extent - rest))]
+        with b.when(b.compare("eq", stop, b.i64(lane.extent))), self.x.inside(first, lane, rest):
+            self._piece(active, {})
 
     @contextmanager
     def _outer_columns(self) -> Iterator[None]:
@@ -324,9 +324,11 @@ class _RowsWriter:
 
     def _install(self, sweep: int) -> None:
         """How reads of members are answered in this sweep."""
-        self.x.replaced = {
-            member.number: (lambda load, member=member: self._member(load, member, sweep)) for member in self.members
-        }
+
+        def answer(member: Array) -> Callable[[Scalar], Scalar | Value | None]:
+            return lambda load: self._member(load, member, sweep)
+
+        self.x.replaced = {member.number: answer(member) for member in self.members}
 
     def _member(self, load: Scalar, member: Array, sweep: int) -> Scalar | Value | None:
         role = self.role[member.number]

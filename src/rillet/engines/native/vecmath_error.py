@@ -34,19 +34,21 @@ def erfc(x: Lanes) -> Lanes:
 def _erfc_of_large(x: Lanes) -> Lanes:
     """exp(-x**2) P(t) / (x + k), t = (x - k) / (x + k) = 2 x / (x + k) - 1, for x >= 1/2.
 
-    The square, the divisor, its inverse and the first two terms of P are taken with their errors.
+    The square, the divisor, its inverse, t and the first two terms of P are taken with their errors.
     """
     x = x.at_most(_LAST[x.kind])
     divisor, divisor_low = exact_sum(x, x.constant(ERFC_CENTRE[x.kind]))
     inverse = 1 / divisor
     product, error = exact_product(inverse, divisor)
     relative_error = ((1 - product) - error) - inverse * divisor_low
-    twice = x + x
-    t = twice.fused(inverse, -1.0) + (twice * inverse) * relative_error
-    first, second, *others = ERFC[x.kind]
+    product, error = exact_product(x + x, inverse)
+    t, lost = ordered_sum(x.constant(-1.0), product)
+    t_low = lost + product.fused(relative_error, error)
+    first, second, third, *others = ERFC[x.kind]
     linear, linear_low = exact_product(t, t.constant(second))
-    value, value_low = ordered_sum(x.constant(first), linear)
-    value_low = (t * t).fused(polynomial(t, others), linear_low + value_low)
+    value, lost = ordered_sum(x.constant(first), linear)
+    value_low = lost + t_low.fused(t.fused(2 * third, second), linear_low)
+    value_low = (t * t).fused(polynomial(t, (third, *others)), value_low)
     factor, factor_low = exact_product(inverse, value)
     factor_low = factor.fused(relative_error, inverse.fused(value_low, factor_low))
     square, square_low = exact_product(x, x)

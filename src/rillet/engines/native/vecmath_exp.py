@@ -134,18 +134,17 @@ def _half_exp(x: Lanes) -> Lanes:
 
 # ---- logarithms ---------------------------------------------------------------------------------------------------
 
-# x = 2**e m, where m begins at this number: what the polynomial of the kind asks for.
-_FIRST = {"float": 2 / 3, "double": math.sqrt(0.5), "widened": math.sqrt(0.5)}
+# x = 2**e m, where m begins at this number.
+_FIRST = math.sqrt(0.5)
 
 
-def _decomposed(bits: Lanes, kind: str, subnormal: Lanes | None = None) -> tuple[Lanes, Lanes, Lanes]:
+def _decomposed(bits: Lanes, subnormal: Lanes | None = None) -> tuple[Lanes, Lanes, Lanes]:
     """Of a positive number's bits: e as a number, m - 1, and e where the exponent's bits are.
 
     Where `subnormal` holds, the bits are of a number that was multiplied by 2**mantissa to be a normal one.
     """
-    floats = "float" if kind == "float" else "double"
-    shift = 23 if floats == "float" else 52
-    first = bits_of(floats, _FIRST[kind])
+    floats, shift = ("float", 23) if bits.element == "i32" else ("double", 52)
+    first = bits_of(floats, _FIRST)
     if subnormal is None:
         shifted = bits - first
     else:
@@ -176,18 +175,16 @@ def _log_of(e: Lanes, z: Lanes, low: Lanes | None = None) -> Lanes:
 
 
 def log(x: Lanes) -> Lanes:
-    if x.kind == "widened":
-        e, z, _ = _decomposed(x.bits(), x.kind)
-    else:
-        e, z, _ = _decomposed(*_normal_bits(x))
+    e, z, _ = _decomposed(*_normal_bits(x))
     result = _log_of(e, z)
     result = (x > 0.0).choose(result, x.equals(0.0).choose(x.constant(-math.inf), math.nan))
     return x.equals(math.inf).choose(x, result)
 
 
-def _normal_bits(x: Lanes) -> tuple[Lanes, str, Lanes]:
+def _normal_bits(x: Lanes) -> tuple[Lanes, Lanes]:
+    """What `_decomposed` takes."""
     subnormal = x < x.format.smallest
-    return subnormal.choose(x * 2.0**x.format.mantissa, x).bits(), x.kind, subnormal
+    return subnormal.choose(x * 2.0**x.format.mantissa, x).bits(), subnormal
 
 
 def log1p(x: Lanes) -> Lanes:
@@ -202,7 +199,7 @@ def _log1p_above_minus_one(x: Lanes, low: Lanes | None = None, doubled: Lanes | 
     The exponent is that of the rounded sum, the significand is not: z = x / 2**e - (1 - 1 / 2**e) is rounded once. 4 / 2**e
     is a normal number for every e.
     """
-    e, _, exponent = _decomposed((x + 1.0).bits(), x.kind)
+    e, _, exponent = _decomposed((x + 1.0).bits())
     if doubled is not None:
         e = e + doubled.choose(x.constant(1.0), 0.0)
     scale = (bits_of(x.element, 4.0) - exponent).as_float()
@@ -268,7 +265,7 @@ def power(x: Lanes, y: Lanes) -> Lanes:
     size = x.magnitude()
     exponent = y.at_least(-(2.0**65)).at_most(2.0**65)  # as good as infinite, even for the number next to 1
     if x.kind == "widened":
-        e, z, _ = _decomposed(size.bits(), x.kind)
+        e, z, _ = _decomposed(size.bits())
         result = exp(exponent * _log_of(e, z))
     else:
         high, low = _log_in_two(size)

@@ -16,15 +16,16 @@ from rillet.engines.native.target import Target
 
 @dataclass(frozen=True)
 class Format:
-    """How a float type is laid out: the mantissa's bits below the leading one, the exponent's bias, the integer as wide.
+    """How a float type is laid out.
 
-    short: the bits a constant may have so that its product with an integer below 2**(mantissa - short) is exact.
+    integer: the type that is as wide. mantissa: the bits below the leading one. bias: the exponent's. smallest: the smallest
+    normal number.
     """
 
     integer: str
     mantissa: int
     bias: int
-    smallest: float  # the smallest normal number
+    smallest: float
 
     @property
     def sign(self) -> int:
@@ -226,12 +227,6 @@ class Lanes:
         """The smaller one, NaN where self is NaN."""
         bound = self.lift(bound)
         return (bound < self).choose(bound, self)
-
-    # ---- numbers that are integers ------------------------------------------------------------------------------
-
-    def rounded(self) -> Lanes:
-        """To the nearest integer, for what is below 2**(mantissa - 2) in magnitude: two additions on every target."""
-        return (self + self.format.rounder) - self.format.rounder
 
     def small_integer_to(self, element: str) -> Lanes:
         """Integers from 0 up to 2**mantissa, as floats of the same width: no target needs an instruction for it."""
