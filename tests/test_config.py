@@ -27,7 +27,7 @@ def test_table_is_complete_and_unique() -> None:
 
 
 def test_defaults() -> None:
-    assert ENGINE.value == "blockwise"
+    assert ENGINE.value == "native"
     assert THREADS.value >= 1
     assert DEBUG.value == 0
     assert CACHE.value == Path.home() / ".cache" / "rillet"

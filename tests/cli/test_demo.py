@@ -25,13 +25,15 @@ def test_both_styles_learn_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     rows = dict(re.findall(r"^(\w[\w ]*?) +\| +(\S+ \| +\S+)$", printed.out, re.MULTILINE))
     columns = {name: cells.replace("|", " ").split() for name, cells in rows.items()}
     assert columns["epochs"] == ["20", "20"]
-    assert columns["loss"][0] == columns["loss"][1]
+    assert float(columns["loss"][0]) == pytest.approx(float(columns["loss"][1]), rel=1e-3)
     assert float(columns["loss"][0]) < 0.05
     assert columns["train accuracy"][0] == columns["train accuracy"][1]
     assert float(columns["train accuracy"][0].rstrip("%")) > 99
     assert columns["test accuracy"][0] == columns["test accuracy"][1]
     assert float(columns["test accuracy"][0].rstrip("%")) > 89
-    assert printed.out.endswith("largest difference between the weights: 0\n")
+    difference = re.search(r"largest difference between the weights: (\S+)\n$", printed.out)
+    assert difference is not None
+    assert float(difference[1]) < 1e-3  # compiled code rounds less often
 
 
 # TensorFlow 2.21's, after the first and the second epoch of the same program.

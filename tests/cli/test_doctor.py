@@ -23,23 +23,29 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in FLAGS:
         assert flag.variable in text
         assert flag.meaning in text
+    assert "PyFunc" in text
 
 
 def test_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RILLET_THREADS", "3")
     monkeypatch.setenv("RILLET_CACHE", "/somewhere")
+    monkeypatch.delenv("RILLET_VERIFY")
     assert main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["versions"]["numpy"] == np.__version__
     assert report["versions"]["llvmlite"]
-    assert report["engine"] == "blockwise"
+    assert report["engine"] == "native"
     assert report["target"]["machine"] == platform.machine()
     assert report["target"]["threads"] == 3
     assert report["cache"] == "/somewhere"
     assert [flag["variable"] for flag in report["flags"]] == [flag.variable for flag in FLAGS]
     assert [flag["variable"] for flag in report["flags"] if flag["set"]] == ["RILLET_THREADS", "RILLET_CACHE"]
     differentiable = [op for op in REGISTRY.values() if op.differentiable]
-    assert report["ops"] == {"types": len(REGISTRY), "differentiable": len(differentiable)}
+    rest = report["without_native_form"]
+    counts = {"types": len(REGISTRY), "differentiable": len(differentiable), "native": len(REGISTRY) - len(rest)}
+    assert report["ops"] == counts
+    assert "StringUpper" in rest
+    assert not {"MatMul", "Tanh", "NoOp", "Const"}.intersection(rest)
     assert 250 <= report["ops"]["differentiable"] <= report["ops"]["types"]
     assert report["ops"]["types"] >= 350
 

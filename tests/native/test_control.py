@@ -13,7 +13,7 @@ import pytest
 
 import rillet as tf
 from rillet.engines.native.executable import NativeExecutable, Segment
-from tests.engines import NativeEngine, ReferenceEngine, State, compiling_always
+from tests.engines import NativeEngine, ReferenceEngine, State, compiling_always, dividing
 
 Build = Callable[..., Any]
 
@@ -311,6 +311,33 @@ def test_variables_of_a_program_in_loops() -> None:
         return tf.while_loop(lambda i, *_: i < n, body, (0, tf.zeros_like(v)))
 
     check(build, (N(0), W), (N(3), W), (N(2), W))
+
+
+def test_random_numbers_in_loops_and_branches() -> None:
+    def build(n: Any) -> Any:
+        tf.compat.v1.set_random_seed(5)
+
+        def body(i: Any, total: Any) -> Any:
+            drawn = tf.compat.v1.random_uniform([8])
+            more = tf.cond(tf.equal(i % 3, 0), lambda: tf.compat.v1.random_uniform([8]) + 1.0, lambda: drawn)
+            return i + 1, total * 0.5 + drawn + more
+
+        return tf.while_loop(lambda i, *_: i < n, body, (0, tf.zeros([8])))
+
+    check(build, (N(0),), (N(7),), (N(3),))
+
+
+def test_threads_share_the_work_of_a_loop() -> None:
+    def build(n: Any, x: Any, w: Any) -> Any:
+        def body(i: Any, a: Any, b: Any) -> Any:
+            a = tf.cond(tf.equal(i % 2, 0), lambda: tf.matmul(a, w) + tf.sin(a), lambda: a)
+            return i + 1, tf.nn.softmax(a), tf.matmul(b, w) + tf.reduce_sum(a, 0)
+
+        return tf.while_loop(lambda i, *_: i < n, body, (0, x, x))
+
+    x, w = np.sin(np.arange(64 * 32, dtype=np.float32)).reshape(64, 32), np.eye(32, dtype=np.float32) / 2
+    with dividing():
+        check(build, *[(N(n), x, w) for n in (0, 1, 9, 9, 9)])
 
 
 def test_short_loops_are_written_out() -> None:

@@ -7,10 +7,12 @@ import importlib.metadata
 import json
 import platform
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rillet.compiler.lower import may_lower
 from rillet.config import CACHE, ENGINE, FLAGS, THREADS, Flag
 from rillet.core.opdef import REGISTRY
 
@@ -26,9 +28,10 @@ def add_parser(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     report = examine()
     if options.json:
-        print(json.dumps(report | {"ops": count_ops()}, indent=2))
+        print(json.dumps(report | {"ops": count_ops(), "without_native_form": without_native_form()}, indent=2))
     else:
         print(as_text(report))
+        print(f"\n{_ops_text()}")
     return 0
 
 
@@ -51,7 +54,17 @@ def examine() -> dict[str, Any]:
 
 
 def count_ops() -> dict[str, int]:
-    return {"types": len(REGISTRY), "differentiable": sum(bool(op.differentiable) for op in REGISTRY.values())}
+    return {
+        "types": len(REGISTRY),
+        "differentiable": sum(bool(op.differentiable) for op in REGISTRY.values()),
+        "native": len(REGISTRY) - len(without_native_form()),
+    }
+
+
+def without_native_form() -> list[str]:
+    """The op types that the native engine runs through their reference kernels, whatever their attributes."""
+    importlib.import_module("rillet.compiler.lowering")  # registers the rules; takes long
+    return sorted(type_ for type_ in REGISTRY if not may_lower(type_))
 
 
 def _describe(flag: Flag[Any]) -> dict[str, Any]:
@@ -106,6 +119,13 @@ def as_text(report: dict[str, Any]) -> str:
     ]
     flags = [(flag["variable"], f"{flag['value']}", flag["meaning"]) for flag in report["flags"]]
     return "\n".join([*_columns(rows), "", *_columns(flags)])
+
+
+def _ops_text() -> str:
+    counts, rest = count_ops(), without_native_form()
+    head = f"{counts['types']} op types, {counts['differentiable']} with a gradient, {counts['native']} with a native form"
+    names = textwrap.fill(" ".join(rest), 116, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+    return f"{head}; by reference kernels run these {len(rest)}:\n{names}"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -282,11 +282,24 @@ class Arrays:
         self.origin: Operation | None = None  # of the arrays that are made now
         self.scalars = Scalars(self.off)
         self.is_repeated = False  # whether what is made now belongs to a loop
-        self.noted: dict[Any, Any] = {}  # arrays that rules want to find again, by keys of theirs; a region has its own
+        self.noted: dict[Any, Any] = {}  # arrays that rules want to find again, by keys of theirs
         self._computed: dict[Any, Scalar] = {}
         self._made: dict[Any, Array] = {}
         self._guard: Scalar | None = None
         self.index_of: dict[int, Index] | None = None  # if it is there: the index of each load, by the load's id
+
+    # ---- scopes -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def scope(self, is_repeated: bool) -> Iterator[None]:
+        """For what is made in a branch or in a loop: what is noted there is not found outside."""
+        before = self.origin, self.is_repeated, self.noted
+        self.is_repeated = self.is_repeated or is_repeated
+        self.noted = dict(self.noted)
+        try:
+            yield
+        finally:
+            self.origin, self.is_repeated, self.noted = before
 
     # ---- reading ------------------------------------------------------------------------------------------------
 

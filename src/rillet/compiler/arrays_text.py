@@ -31,23 +31,25 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Contraction, Map, Output, Reduction, Source
-from rillet.compiler.expression_text import ExpressionPrinter, ExpressionReader, number_text, placed, read_number
+from rillet.compiler.expression_text import ExpressionPrinter, ExpressionReader, number_text, placed
 from rillet.compiler.groups import Group, MiddleGroup, OpaqueGroup, RowsGroup, operand_loads, operand_variables
 from rillet.compiler.index import Index, Linear, Variable, flatten, linear, loop_variables, substitute, unflatten
 from rillet.compiler.lowered import Lowered, reachable
 from rillet.compiler.passes import text_of
 from rillet.compiler.scalar import Scalar, loads
 from rillet.compiler.schedule import Schedule
-from rillet.compiler.tokens import TextError, Tokens, quoted
+from rillet.compiler.tokens import TextError, Tokens, quoted, read_number
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.core.execution import VariableState
 from rillet.core.shapes import TensorShape
+
+T = TypeVar("T", bound=Array)
 
 # Constants of more elements are printed in short, unless they are to be read again.
 SHORT = 64
@@ -354,6 +356,8 @@ class _Reader:
     def _line(self) -> None:
         tokens = self.tokens
         name = tokens.take()
+        while tokens.accept(","):
+            tokens.take()
         tokens.expect("=")
         kind = tokens.take()
         readers: dict[str, Callable[[], Array]] = {
@@ -423,16 +427,21 @@ class _Reader:
 
     def _reduction(self) -> Array:
         kind = self.tokens.take()
-        dtype, _ = self._type()
+        dtype, shape = self._type()
         axes = self._axes("axes")
         self.tokens.expect(":")
-        return Reduction(self.program, self._array(), axes, kind, dtype)
+        return self._of_shape(shape, Reduction(self.program, self._array(), axes, kind, dtype))
+
+    def _of_shape(self, shape: tuple[int, ...], array: T) -> T:
+        if array.shape != shape:
+            raise self.tokens.error(f"the shape is {list(array.shape)}, not {list(shape)}")
+        return array
 
     def _contraction(self) -> Array:
         return self._contraction_member()[0]
 
     def _contraction_member(self) -> tuple[Contraction, str, bool]:
-        dtype, _ = self._type()
+        dtype, shape = self._type()
         batch, rows, columns, inner = map(self._axes, ("batch", "rows", "columns", "inner"))
         role, is_stored = self._role()
         self.tokens.expect(":")
@@ -457,7 +466,7 @@ class _Reader:
             right.data[0], place(right, (*groups[0], *groups[3], *groups[2])),
             dtype,
         )  # fmt: skip
-        return result, role, is_stored
+        return self._of_shape(shape, result), role, is_stored
 
     # ---- groups -------------------------------------------------------------------------------------------------
 
@@ -544,7 +553,7 @@ class _Reader:
     def _reduced_member(self, group: RowsGroup | None) -> tuple[Array, str, bool]:
         tokens = self.tokens
         kind = tokens.take()
-        dtype, _ = self._type()
+        dtype, reduced = self._type()
         axes = self._axes("axes")
         tokens.expect("of")
         source_dtype, shape = self._type()
@@ -556,7 +565,7 @@ class _Reader:
             source.compute = self._compute(self.expressions.over(variables).block()[0], variables)
         else:
             source.compute = self._at_loops(group, role, shape)
-        return Reduction(self.program, source, axes, kind, dtype), role, is_stored
+        return self._of_shape(reduced, Reduction(self.program, source, axes, kind, dtype)), role, is_stored
 
     def _at_loops(self, group: RowsGroup, role: str, shape: tuple[int, ...]) -> Callable[..., Scalar]:
         """What computes the element at an index from an expression over the loops."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rillet.compiler.arrays import Array
-from rillet.compiler.rules import Call, NotLowered, Rule
+from rillet.compiler.rules import Call, NotLowered, Rule, SomeRule
 from rillet.compiler.scalar import Scalar
 from rillet.core.graph import Operation
 
@@ -43,10 +43,10 @@ class OfUnknownSize(NotLowered):
         self.maker = maker
 
 
-def lowering_of_bounded(*types: str) -> Callable[[Rule], Rule]:
+def lowering_of_bounded(*types: str) -> Callable[[SomeRule], SomeRule]:
     """Registers a rule for an op of whose inputs some are bounded. Results may be `Bounded` too."""
 
-    def decorate(rule: Rule) -> Rule:
+    def decorate(rule: SomeRule) -> SomeRule:
         BOUNDED.update(dict.fromkeys(types, rule))
         return rule
 

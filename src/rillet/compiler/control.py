@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Contraction, Map, Opaque, Output, Source
-from rillet.compiler.groups import loop_variables
-from rillet.compiler.index import Variable, linear
+from rillet.compiler.index import Variable, linear, loop_variables
 from rillet.core.dtypes import DType
 
 

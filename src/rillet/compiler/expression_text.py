@@ -22,7 +22,7 @@ from typing import Any
 from rillet.compiler.arrays import Array, Arrays
 from rillet.compiler.index import Atom, Dynamic, FloorDivision, Index, Linear, Variable, flatten, linear, unflatten
 from rillet.compiler.scalar import CHECKS, COMPARISONS, Scalar, in_order, parts_of
-from rillet.compiler.tokens import Tokens
+from rillet.compiler.tokens import Tokens, read_number
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 
@@ -236,20 +236,6 @@ class ExpressionReader:
         if name not in self.variables:
             raise tokens.error(f"there is no loop variable {name} here")
         return linear(self.variables[name])
-
-
-def read_number(tokens: Tokens) -> Any:
-    word = tokens.take()
-    if word in ("true", "false"):
-        return word == "true"
-    try:
-        return int(word)
-    except ValueError:
-        pass
-    try:
-        return float(word)
-    except ValueError:
-        raise tokens.error(f"expected a number, found {word!r}") from None
 
 
 # ---- expressions at other places ------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from rillet.compiler.passes import text_of
-from rillet.compiler.tokens import TextError, Tokens, quoted
+from rillet.compiler.tokens import TextError, Tokens, quoted, read_number
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.core.function import FuncGraph, Function
@@ -324,8 +324,5 @@ class _Reader:
         if dtype is dtypes.string:
             return tokens.string().encode("latin-1")
         if dtype.is_complex:
-            return complex(*map(float, tokens.listed(tokens.take, "(", ")")))
-        word = tokens.take()
-        if dtype.is_bool:
-            return word == "true"
-        return float(word) if dtype.is_floating else int(word)
+            return complex(*tokens.listed(lambda: float(read_number(tokens)), "(", ")"))
+        return read_number(tokens)

@@ -159,17 +159,15 @@ class Lowering:
     def region(self, is_repeated: bool = False) -> Iterator[dict[VariableState, Array]]:
         """For what is lowered under a condition, or in a loop: outside nothing of it is known, and variables are what they
         were before. Gives the variables' values inside, as they are and as they become."""
-        results, current, context, program = self._results, self.current, self.context, self.program
-        origin, repeated, noted = program.origin, program.is_repeated, program.noted
-        self._results, self.current, program.noted = ChainMap({}, results), dict(current), dict(noted)
-        program.is_repeated = repeated or is_repeated
+        results, current, context = self._results, self.current, self.context
+        self._results, self.current = ChainMap({}, results), dict(current)
         try:
-            yield self.current
+            with self.program.scope(is_repeated):
+                yield self.current
         finally:
             for state, source in self.variables.items():
                 current.setdefault(state, source)
             self._results, self.current, self.context = results, current, context
-            program.origin, program.is_repeated, program.noted = origin, repeated, noted
 
     # ---- operations ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class NeedsValue(Exception):
 
 
 Rule = Callable[..., Any]
+SomeRule = TypeVar("SomeRule", bound=Rule)
 # Inputs of more integers than this are not taken to describe shapes.
 _LARGEST_DESCRIPTION = 256
 RULES: dict[str, Rule] = {}
@@ -40,14 +41,14 @@ PASSING: set[str] = set()
 
 def lowering(
     *types: str, unless: Callable[[Operation], bool] | None = None, passes: bool = False
-) -> Callable[[Rule], Rule]:
+) -> Callable[[SomeRule], SomeRule]:
     """Registers a rule: rule(call, *arrays) returns an Array, or a sequence of them for several outputs.
 
     unless: a test on the operation's attributes; where it holds the reference kernel runs. passes: inputs and outputs may
     be lists and variables too.
     """
 
-    def decorate(rule: Rule) -> Rule:
+    def decorate(rule: SomeRule) -> SomeRule:
         for type_ in types:
             if type_ in RULES:
                 raise ValueError(f"op {type_} has a lowering rule already")
@@ -61,10 +62,10 @@ def lowering(
     return decorate
 
 
-def lowering_of_lists(*types: str) -> Callable[[Rule], Rule]:
+def lowering_of_lists(*types: str) -> Callable[[SomeRule], SomeRule]:
     """Registers a rule for an op that is given lists of tensors. For arrays it may have another one."""
 
-    def decorate(rule: Rule) -> Rule:
+    def decorate(rule: SomeRule) -> SomeRule:
         LISTS.update(dict.fromkeys(types, rule))
         return rule
 

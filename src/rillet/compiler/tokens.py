@@ -69,7 +69,8 @@ class Tokens:
                 raise self.error(f"expected {word!r}, found {self.next!r}")
 
     def error(self, message: str) -> TextError:
-        return TextError(f"line {self._words[self._next][1]}: {message}")
+        """An error in the line of the word that was taken last."""
+        return TextError(f"line {self._words[max(self._next - 1, 0)][1]}: {message}")
 
     # ---- what many lines are made of ----------------------------------------------------------------------------
 
@@ -104,3 +105,18 @@ class Tokens:
 
 def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def read_number(tokens: Tokens) -> bool | int | float:
+    """A number, or a truth value."""
+    word = tokens.take()
+    if word in ("true", "false"):
+        return word == "true"
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    try:
+        return float(word)
+    except ValueError:
+        raise tokens.error(f"expected a number, found {word!r}") from None

@@ -17,7 +17,7 @@ import numpy as np
 from rillet.autodiff.calls import call_graph
 from rillet.core import context, dtypes, nest
 from rillet.core.dispatch import convert_to_tensor
-from rillet.core.execution import eager_context
+from rillet.core.execution import Plan, eager_context
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.shapes import TensorShape
@@ -197,6 +197,18 @@ class ConcreteFunction:
                 variable._accessed()
         outputs = call_graph(self.graph, [*tensors, *self.graph.external_captures])
         return self._pack(outputs)
+
+    def plan(self, *tensors: Any) -> Plan:
+        """How a call would run: which operations, fused into which kernels, in how much memory. Print it.
+
+        tensors: the tensors that the function takes. Without them, what their static shapes leave open is assumed.
+        """
+        explicit = self.graph.__dict__["_explicit"]
+        if tensors and len(tensors) != explicit:
+            raise TypeError(f"{self.name} takes {explicit} tensors, not {len(tensors)}")
+        given = [tensor._array if isinstance(tensor, EagerTensor) else None for tensor in tensors] or [None] * explicit
+        captured = [getattr(tensor, "_array", None) for tensor in self.graph.external_captures]
+        return eager_context().engine.plan(self.graph.function(), eager_context(), [*given, *captured])
 
     def __repr__(self) -> str:
         return f"<ConcreteFunction {self.name} at 0x{id(self):X}>"
@@ -455,6 +467,14 @@ class PolymorphicFunction:
         example = nest.map_structure(_example, (args, kwargs), expand_composites=True)
         args, kwargs = self._canonical_specs(*example)
         return self._trace_for(args, kwargs)[0]
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """How a call with these arguments (tensors, or TensorSpecs) would run; see ConcreteFunction.plan."""
+        concrete = self.get_concrete_function(*args, **kwargs)
+        leaves = nest.flatten(args, expand_composites=True)
+        tensors = [convert_to_tensor(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+        given = [leaf for leaf in tensors if isinstance(leaf, (Tensor, TensorSpec))]
+        return concrete.plan(*given) if given and not kwargs else concrete.plan()
 
     def _canonical_specs(self, args: Any, kwargs: Any) -> Any:
         bound = self._signature.bind(*args, **kwargs)

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rillet.compiler.fuse import Plan, plan
 from rillet.core import context, dtypes, nest
-from rillet.core.execution import Executable, ExecutionContext, VariableState, eager_context
+from rillet.core.execution import Executable, ExecutionContext, Plan, VariableState, eager_context
 from rillet.core.export import public
 from rillet.core.function import Function
 from rillet.core.graph import Graph, Operation
@@ -308,12 +307,20 @@ class BaseSession:
 
         return call
 
-    def plan(self, fetches: Any, feeds: Sequence[Any] = ()) -> Plan:
-        """How run(fetches) would run with these tensors fed: which operations, fused into which kernels. Print it."""
+    def plan(self, fetches: Any, feeds: Any = ()) -> Plan:
+        """How run(fetches, feeds) would run: which operations, fused into which kernels, in how much memory. Print it.
+
+        feeds: what is fed, as for run, or the tensors alone; what their static shapes leave open is then assumed.
+        """
         self._check_open()
-        tensors = [self._graph.as_graph_element(key, allow_operation=False) for key in feeds]
+        if isinstance(feeds, Mapping):
+            tensors, arrays = self._feeds(dict(feeds))
+        else:
+            tensors = [self._graph.as_graph_element(key, allow_operation=False) for key in feeds]
+            arrays = [None] * len(tensors)
         request = _Request(self, fetches, tensors, compile=False)
-        return plan(Function.cut("session_run", tensors, request.outputs, request.targets, self._graph))
+        function = Function.cut("session_run", tensors, request.outputs, request.targets, self._graph)
+        return self._engine.plan(function, self._context, arrays)
 
     def partial_run_setup(self, fetches: Any, feeds: Any = None) -> str:
         """Begins a run that is fed and fetched in several steps. Returns its handle."""

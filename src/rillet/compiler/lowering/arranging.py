@@ -8,11 +8,12 @@ import numpy as np
 
 from rillet.compiler.arrays import Array, Constant
 from rillet.compiler.index import Dynamic, Linear
-from rillet.compiler.lowering.places import entries, known, whole_number
+from rillet.compiler.lowering.places import difference, entries, known, whole_number
 from rillet.compiler.lowering.scattering import filled, scatter
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
+from rillet.core.dtypes import DType
 
 
 @lowering("Roll")
@@ -71,8 +72,14 @@ def reverse_sequence(call: Call, x: Array, lengths: Array) -> Array:
 
 @lowering("Range")
 def range_(call: Call, start: Array, limit: Array, delta: Array) -> Array:
-    """Long ranges; others are constants."""
+    """Long ranges, and such of known length whose start only the run knows; others are constants."""
     program, dtype = call.program, start.dtype
+    length = difference(limit.at(), start.at()) if dtype.is_integer and known(start.at()) is None else None
+    if length is not None and known(delta.at()) == 1:
+        call.require(length >= 0)
+        return program.map(
+            (length,), dtype, lambda place: program.make("add", dtype, start.at(), _number(call, place, dtype)), (start,), 2
+        )
     first, last, step = [np.asarray(call.value(array)).reshape(()).item() for array in (start, limit, delta)]
     call.require(step != 0 and (last - first) * step >= 0)
     exact = dtype.is_integer
@@ -85,6 +92,10 @@ def range_(call: Call, start: Array, limit: Array, delta: Array) -> Array:
         return program.convert(program.make("add", wide, moved, program.number(first, wide)), dtype)
 
     return program.map((count,), dtype, compute, (), 2)
+
+
+def _number(call: Call, place: Linear, dtype: DType) -> Scalar:
+    return call.program.convert(call.program.scalars.index(place), dtype)
 
 
 @lowering("LinSpace")
@@ -112,7 +123,7 @@ def bitcast(call: Call, x: Array) -> Array:
     return call.program.combine(dtype, lambda value: call.program.make("bitcast", dtype, value), x)
 
 
-def _same_bits(before: dtypes.DType, after: dtypes.DType) -> bool:
+def _same_bits(before: DType, after: DType) -> bool:
     """Whether both are computed with as they lie in memory."""
     fine = all(not dtype.is_bool and (not dtype.is_floating or dtype.size > 2) for dtype in (before, after))
     return fine and before.size == after.size

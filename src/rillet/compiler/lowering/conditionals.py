@@ -8,7 +8,8 @@ from typing import Any
 
 from rillet.compiler.arrays import Array, Constant, Map, Row, Source
 from rillet.compiler.control import Conditional, Region
-from rillet.compiler.lowering.list_values import EqualList, KnownList, ListValue, StoredList, as_array, require
+from rillet.compiler.lowering.list_parts import as_array, require
+from rillet.compiler.lowering.list_values import EqualList, KnownList, ListValue, StoredList
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes

@@ -21,7 +21,7 @@ from rillet.core.graph import Operation
 from rillet.ops.control import branches_of
 
 # Loops are written out if all turns together have no more operations; and, where they can't be loops, if no more than that.
-_SHORT, _MOST_OPERATIONS = 64, 4000
+_SHORT, _MOST_OPERATIONS = 64, 1000
 
 _lowerable: weakref.WeakKeyDictionary[Function, bool] = weakref.WeakKeyDictionary()
 
@@ -48,6 +48,11 @@ def truth(program: Any, value: Array) -> bool | None:
     return None if found is None else bool(found)
 
 
+def _inlined(call: Call, function: Function, inputs: Sequence[Any]) -> list[Any]:
+    results: list[Any] = call.lowering.inline(function, inputs)
+    return results
+
+
 # ---- branches -------------------------------------------------------------------------------------------------------
 
 
@@ -56,7 +61,7 @@ def branch(call: Call, condition: Array, *inputs: Any) -> Sequence[Any]:
     program, branches = call.program, branches_of(call.operation)
     chosen = truth(program, condition)
     if chosen is not None:
-        return call.lowering.inline(branches[0 if chosen else 1], inputs)
+        return _inlined(call, branches[0 if chosen else 1], inputs)
     if not condition.dtype.is_bool:
         condition = program.elementwise("ne", dtypes.bool, condition, program.constant(0, condition.dtype))
     return lower_conditional(call, [condition], branches, inputs)
@@ -66,7 +71,7 @@ def branch(call: Call, condition: Array, *inputs: Any) -> Sequence[Any]:
 def case(call: Call, index: Array, *inputs: Any) -> Sequence[Any]:
     program, branches, number = call.program, branches_of(call.operation), known(index.at())
     if number is not None:
-        return call.lowering.inline(branches[number if 0 <= number < len(branches) else -1], inputs)
+        return _inlined(call, branches[number if 0 <= number < len(branches) else -1], inputs)
     conditions = [
         program.elementwise("eq", dtypes.bool, index, program.constant(place, index.dtype))
         for place in range(len(branches) - 1)
@@ -84,11 +89,9 @@ def loop(call: Call, *inputs: Any) -> Sequence[Any]:
     turns = course.exact
     if turns is not None and turns * (len(body.operations) + len(condition.operations)) <= _SHORT:
         return _written_out(call, inputs)
-    variables = dict(call.lowering.current)
     try:
         return lower_loop(call, inputs, course)
     except NotLowered as refusal:
-        call.lowering.current.update(variables)
         try:
             return _written_out(call, inputs)
         except NotLowered:

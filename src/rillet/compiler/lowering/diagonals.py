@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from rillet.compiler.lowering.places import whole_number
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
-
 
 _FAR = 1 << 40  # beyond every index
 

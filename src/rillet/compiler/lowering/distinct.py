@@ -7,7 +7,7 @@ from typing import Any
 
 from rillet.compiler.arrays import Array
 from rillet.compiler.bounded import Bounded, lowering_of_bounded
-from rillet.compiler.index import Linear, Variable, linear
+from rillet.compiler.index import Linear, Variable
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes

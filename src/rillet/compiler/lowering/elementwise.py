@@ -80,7 +80,9 @@ def _integer_power(program: Arrays, base: Scalar, exponent: Scalar) -> Scalar:
     one, zero = program.number(1, dtype), program.number(0, dtype)
     is_fine = program.compare("ge", exponent, zero)
     known = exponent.data if exponent.operation == "const" else None
-    result = one if known is not None and known >= 0 else program.make("nonzero", dtype, program.where(is_fine, one, zero))
+    result = (
+        one if known is not None and known >= 0 else program.make("nonzero", dtype, program.where(is_fine, one, zero))
+    )
     for bit in range(8 * dtype.size - 1 if known is None else known.bit_length()):
         if bit:
             base = program.make("mul", dtype, base, base)
@@ -148,7 +150,8 @@ def select(call: Call, condition: Array, x: Array, y: Array) -> Array:
 def select_rows(call: Call, condition: Array, x: Array, y: Array) -> Array:
     if condition.rank == 1 and x.rank > 1:
         condition = call.program.reshape(condition, (condition.shape[0], *[1] * (x.rank - 1)))
-    return select(call, condition, x, y)
+    result: Array = select(call, condition, x, y)
+    return result
 
 
 @lowering("BiasAdd", "BiasAddV1")

@@ -51,10 +51,10 @@ def gather_from_variable(call: Call, state: VariableState, indices: Array) -> Ar
 @lowering_of_bounded("GatherV2", "Gather", "ResourceGather")
 def gather_some(call: Call, params: Any, indices: Any, *axis: Array) -> Array | Bounded:
     """Rows of a bounded array, or rows at bounded indices."""
-    places = [*map(lambda place: whole_number(call, place), axis), 0]
-    call.require(places[0] == 0 and not call.attrs.get("batch_dims", 0))
+    call.require(all(whole_number(call, place) == 0 for place in axis) and not call.attrs.get("batch_dims", 0))
     source = call.lowering.read(params) if isinstance(params, VariableState) else params
-    rows = gather(call, *arrays_of((source, indices)), 0)
+    rows, places = arrays_of((source, indices))
+    rows = gather(call, rows, places, 0)
     return indices.like(rows) if isinstance(indices, Bounded) else rows
 
 

@@ -15,10 +15,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rillet.compiler.arrays import Array, Arrays, Map
-from rillet.compiler.index import Linear
-from rillet.compiler.lowering.places import known, position, row_at
-from rillet.compiler.lowering.scattering import scatter, write_part
+from rillet.compiler.arrays import Array, Arrays
+from rillet.compiler.lowering.list_parts import (
+    LazyRow,
+    Length,
+    Place,
+    as_array,
+    joined,
+    plus,
+    require,
+    row,
+    sizes_of,
+    stacked,
+    with_row,
+    zeros,
+)
+from rillet.compiler.lowering.scattering import scatter
 from rillet.compiler.rules import NotLowered
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
@@ -27,108 +39,6 @@ from rillet.core.shapes import TensorShape
 
 # Lists of more entries are not taken apart.
 _MOST_ENTRIES = 4096
-_FEW = 16
-
-Length = int | Array
-Place = int | Array
-
-
-def require(condition: bool, what: str) -> None:
-    if not condition:
-        raise NotLowered(what)
-
-
-def as_place(array: Array) -> Place:
-    """A scalar integer: an int where it is known."""
-    number = known(array.at(*[0] * array.rank))
-    return array if number is None else int(number)
-
-
-def as_array(program: Arrays, number: Length) -> Array:
-    """The number as an int32 scalar."""
-    return program.constant(number, dtypes.int32) if isinstance(number, int) else number
-
-
-class Counted(Map):
-    """base + amount"""
-
-    __slots__ = ("amount", "base")
-
-    def __init__(self, base: Array, amount: int) -> None:
-        program, dtype = base.program, base.dtype
-
-        def compute() -> Scalar:
-            return program.make("add", dtype, base.at(), program.number(amount, dtype))
-
-        super().__init__(program, (), dtype, compute, (base,))
-        self.base = base
-        self.amount = amount
-
-
-def plus(program: Arrays, number: Length, more: int) -> Length:
-    """number + more, so that it shows how much more; the same array for the same sum."""
-    if isinstance(number, int) or not more:
-        return number + more if isinstance(number, int) else number
-    if isinstance(number, Counted):
-        return plus(program, number.base, number.amount + more)
-    key = ("plus", number.number, more)
-    found = program.noted.get(key)
-    if found is None:
-        found = program.noted[key] = Counted(number, more)
-    return found
-
-
-def row(buffer: Array, index: Place, limit: int | None = None) -> Array:
-    """buffer[index]; an index from the run is checked against `limit`, or the number of rows."""
-    if isinstance(index, int):
-        return buffer.program.view(buffer, buffer.shape[1:], lambda *place: (index, *place))
-    extent = buffer.shape[0] if limit is None else limit
-    require(extent > 0, "an entry of an empty list")
-    return row_at(buffer, index, extent)
-
-
-def with_row(buffer: Array, index: Place, value: Array) -> Array:
-    """The buffer with another row."""
-    program = buffer.program
-    if isinstance(index, int):
-        return write_part(buffer, value.shape, lambda place: (Linear(index), *place), value)
-
-    def place(inside: Sequence[Linear]) -> Sequence[Linear]:
-        return (position(program, index.at(), buffer.shape[0]), *inside)
-
-    return write_part(buffer, value.shape, place, value, (index,))
-
-
-def stacked(program: Arrays, rows: Sequence[Array], shape: Sequence[int], dtype: DType) -> Array:
-    """Arrays of one shape along a new axis 0."""
-    if not rows:
-        return program.broadcast(program.constant(0, dtype), (0, *shape))
-    require(all(item.shape == tuple(shape) for item in rows), "entries of different shapes")
-    return program.concat([program.reshape(item, (1, *shape)) for item in rows], 0)
-
-
-def _joined(program: Arrays, parts: Sequence[Array]) -> Array:
-    """Arrays one behind the other; a few at a time, as the search for the right one is nested."""
-    while len(parts) > _FEW:
-        parts = [program.concat(parts[start : start + _FEW], 0) for start in range(0, len(parts), _FEW)]
-    return program.concat(parts, 0)
-
-
-class _Row:
-    """A row of a buffer that nobody has asked for yet."""
-
-    __slots__ = ("buffer", "index", "made")
-
-    def __init__(self, buffer: Array, index: int) -> None:
-        self.buffer = buffer
-        self.index = index
-        self.made: Array | None = None
-
-    @property
-    def value(self) -> Array:
-        if self.made is None:
-            self.made = row(self.buffer, self.index)
-        return self.made
 
 
 class ListValue:
@@ -227,11 +137,11 @@ class KnownList(ListValue):
         found = self.items[index]
         if found is None:
             return self._zeros(shape)
-        return found.value if isinstance(found, _Row) else found
+        return found.value if isinstance(found, LazyRow) else found
 
     def values(self) -> list[Any]:
         """The entries that were set."""
-        return [item.value if isinstance(item, _Row) else item for item in self.items if item is not None]
+        return [item.value if isinstance(item, LazyRow) else item for item in self.items if item is not None]
 
     def _zeros(self, shape: TensorShape) -> Array:
         sizes = self.common_shape(shape).dimensions
@@ -257,7 +167,7 @@ class KnownList(ListValue):
             return self.stored(shape).entry(index, shape)
         if self.items[index] is None:
             whole = self.whole_shape(shape)  # the reference kernel looks at others only where this is not enough
-            return self._zeros(whole) if not whole.is_fully_defined() else _zeros(self.program, whole, self.dtype)
+            return self._zeros(whole) if not whole.is_fully_defined() else zeros(self.program, whole, self.dtype)
         return self.item(index, shape)
 
     def with_entry(self, index: Place, value: Any) -> ListValue:
@@ -285,9 +195,9 @@ class KnownList(ListValue):
     def stack(self, shape: TensorShape) -> Array:
         whole = self.common_shape(shape)
         require(whole.is_fully_defined(), "a list of entries of unknown shape")
-        sizes = _sizes(whole)
+        sizes = sizes_of(whole)
         parts = [self._run(start, stop, sizes) for start, stop in self._runs()]
-        return _joined(self.program, parts) if parts else stacked(self.program, [], sizes, self.dtype)
+        return joined(self.program, parts) if parts else stacked(self.program, [], sizes, self.dtype)
 
     def _runs(self) -> list[tuple[int, int]]:
         """Neighbours that were not set, or are neighbouring rows of one array; any other entry by itself."""
@@ -295,7 +205,7 @@ class KnownList(ListValue):
         for index, item in enumerate(self.items):
             before = self.items[index - 1] if index else item
             follows = item is None and before is None
-            if isinstance(item, _Row) and isinstance(before, _Row):
+            if isinstance(item, LazyRow) and isinstance(before, LazyRow):
                 follows = item.buffer is before.buffer and item.index == before.index + 1
             if runs and follows:
                 runs[-1] = (runs[-1][0], index + 1)
@@ -306,8 +216,8 @@ class KnownList(ListValue):
     def _run(self, start: int, stop: int, sizes: tuple[int, ...]) -> Array:
         program, first, count = self.program, self.items[start], stop - start
         if first is None:
-            return _zeros(program, TensorShape([count, *sizes]), self.dtype)
-        if not isinstance(first, _Row):
+            return zeros(program, TensorShape([count, *sizes]), self.dtype)
+        if not isinstance(first, LazyRow):
             return stacked(program, [first], sizes, self.dtype)
         buffer = first.buffer
         if count == buffer.shape[0]:
@@ -411,7 +321,7 @@ class StoredList(ListValue):
     def zeros_like(self) -> ListValue:
         if isinstance(self.length, int):
             return super().zeros_like()
-        return self.with_buffer(_zeros(self.program, TensorShape(self.buffer.shape), self.dtype), self.length)
+        return self.with_buffer(zeros(self.program, TensorShape(self.buffer.shape), self.dtype), self.length)
 
     def stored(self, shape: TensorShape) -> StoredList:
         self.whole_shape(shape)
@@ -428,7 +338,7 @@ class StoredList(ListValue):
         )
 
     def taken_apart(self) -> KnownList:
-        rows = tuple(_Row(self.buffer, index) for index in range(self.known_length))
+        rows = tuple(LazyRow(self.buffer, index) for index in range(self.known_length))
         return KnownList(self.program, self.dtype, self.element_shape, rows)
 
 
@@ -559,14 +469,3 @@ def parts_of(value: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
         return value.columns, lambda parts: ComposedList(program, dtype, shape, compose, parts)
     whole = value.taken_apart()
     return whole.all_items(TensorShape(None)), lambda parts: whole._with(tuple(parts))
-
-
-def _sizes(shape: TensorShape) -> tuple[int, ...]:
-    return tuple(int(size) for size in shape.as_list())
-
-
-def _zeros(program: Arrays, shape: TensorShape, dtype: DType) -> Array:
-    return program.broadcast(program.constant(0, dtype), _sizes(shape))
-
-
-__all__ = ["ComposedList", "EqualList", "KnownList", "ListValue", "SingleList", "StoredList", "as_array", "as_place"]

@@ -8,7 +8,8 @@ import numpy as np
 
 from rillet.compiler.arrays import Array
 from rillet.compiler.lowering.gathering import gather
-from rillet.compiler.lowering.list_values import KnownList, ListValue, StoredList, as_array, as_place
+from rillet.compiler.lowering.list_parts import as_array, as_place
+from rillet.compiler.lowering.list_values import KnownList, ListValue, StoredList
 from rillet.compiler.lowering.places import known
 from rillet.compiler.lowering.scattering import scatter
 from rillet.compiler.rules import Call, lowering, lowering_of_lists
@@ -35,7 +36,7 @@ def _number(call: Call, array: Array) -> int:
 
 def _numbers(array: Array) -> list[int] | None:
     """The values of a vector of integers; None where only the run knows them."""
-    found = [known(array.at(place)) for place in range(array.size)] if array.rank == 1 else [None]
+    found: list[Any] = [known(array.at(place)) for place in range(array.size)] if array.rank == 1 else [None]
     return None if None in found else [int(number) for number in found]
 
 

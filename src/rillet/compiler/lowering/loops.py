@@ -14,21 +14,8 @@ from typing import Any
 from rillet.compiler.arrays import Array, Arrays, Output, Row, Source
 from rillet.compiler.control import Loop, Region, dependent
 from rillet.compiler.lowering.induction import Course
-from rillet.compiler.lowering.list_values import (
-    ComposedList,
-    Counted,
-    EqualList,
-    KnownList,
-    Length,
-    ListValue,
-    StoredList,
-    as_array,
-    parts_of,
-    plus,
-    require,
-    row,
-    with_row,
-)
+from rillet.compiler.lowering.list_parts import Counted, Length, as_array, plus, require, row, sizes_of, with_row
+from rillet.compiler.lowering.list_values import ComposedList, EqualList, KnownList, ListValue, StoredList, parts_of
 from rillet.compiler.lowering.places import known
 from rillet.compiler.rules import Call, NotLowered
 from rillet.core import dtypes
@@ -84,6 +71,7 @@ _LIST_CHANGES = ("TensorListPopBack", "TensorListPushBack", "TensorListSetItem")
 def _expect(body: Function, facts: Facts) -> None:
     """Guesses, which save lowering the body several times: what happens to lists, change after change."""
     places = {id(tensor): index for index, tensor in enumerate(body.inputs)}
+    tensor: Any
     for index, tensor in enumerate(body.outputs[: len(body.inputs)]):
         changes = []
         while id(tensor) not in places and tensor.op.type in _LIST_CHANGES:
@@ -162,7 +150,7 @@ class _ListVariable(_Variable):
         self.begins_empty = self.start.length == 0
         first = None if self.begins_empty else self.start.stored(entry)
         room = self._room(0 if first is None else first.buffer.shape[0])
-        sizes = [int(size) for size in entry.as_list()]
+        sizes = sizes_of(entry)
         attempt.check_room(room, sizes, self.start.dtype)
         if first is None:
             buffer: Array = attempt.state_of_no_value((room, *sizes), self.start.dtype)
@@ -176,8 +164,8 @@ class _ListVariable(_Variable):
         if self.growth is not None and self.growth <= 0:
             return rows
         most, length = self.attempt.course.most, self.start.length
-        require(most is not None and isinstance(length, int), "a list that grows in a loop of unknown length")
-        assert most is not None
+        if most is None or not isinstance(length, int):
+            raise NotLowered("a list that grows in a loop of unknown length")
         if self.growth is None:
             return max(rows, length, self._highest_place(most) or most)
         return max(rows, length + most * self.growth)
@@ -246,7 +234,8 @@ class _EqualVariable(_Variable):
             attempt.after_turns(self.start.length, self.growth, attempt.turn()) if self.growth else self.start.length
         )
         self.length = length
-        return self.start._with(length)
+        result: ListValue = self.start._with(length)
+        return result
 
     def note(self, value: Any) -> None:
         index, growth = self.index, self.growth
@@ -258,7 +247,8 @@ class _EqualVariable(_Variable):
     def after(self) -> ListValue:
         if not self.growth:
             return self.start  # type: ignore[no-any-return]
-        return self.start._with(self.attempt.after_turns(self.start.length, self.growth, self.attempt.turns()))  # type: ignore[no-any-return]
+        turns = self.attempt.turns()
+        return self.start._with(self.attempt.after_turns(self.start.length, self.growth, turns))  # type: ignore[no-any-return]
 
 
 class _ComposedVariable(_Variable):
@@ -531,9 +521,7 @@ class _Attempt:
             parts, compose = [value.opaque.inputs[1]], lambda parts: row(buffer, parts[0], limit)
         else:
             parts, compose = parts_of(value)
-        columns = [
-            self._collect(part, getattr(part, "dtype", dtypes.int32), _UNKNOWN, varying) for part in parts
-        ]
+        columns = [self._collect(part, getattr(part, "dtype", dtypes.int32), _UNKNOWN, varying) for part in parts]
         return lambda: ComposedList(program, dtype, shape, compose, [column() for column in columns])
 
     def _collect_array(self, value: Array, dtype: DType, shape: TensorShape) -> Callable[[], ListValue]:

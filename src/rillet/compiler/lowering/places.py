@@ -39,6 +39,33 @@ def known(scalar: Scalar) -> Any:
     return left + right if scalar.operation == "add" else left - right if scalar.operation == "sub" else left * right
 
 
+def difference(left: Scalar, right: Scalar) -> int | None:
+    """left - right, where that is known although they may not be: x * 8 + 8 and x * 8."""
+    total: dict[int, int] = {}
+    for part, sign in ((left, 1), (right, -1)):
+        _collect(part, sign, total)
+    constant = total.pop(0, 0)
+    return None if any(total.values()) else constant
+
+
+def _collect(scalar: Scalar, factor: int, total: dict[int, int]) -> None:
+    """Adds a multiple of an integer to the multiples of unknown ones; that of the number 1 has the key 0."""
+    number = known(scalar)
+    if number is not None:
+        total[0] = total.get(0, 0) + factor * int(number)
+        return
+    parts, operation = scalar.arguments, scalar.operation
+    if operation == "cast" and parts[0].dtype.is_integer and parts[0].dtype.size <= scalar.dtype.size:
+        _collect(parts[0], factor, total)
+    elif operation in ("add", "sub"):
+        _collect(parts[0], factor, total)
+        _collect(parts[1], factor if operation == "add" else -factor, total)
+    elif operation == "mul" and (times := next(filter(None, map(known, parts)), None)) is not None:
+        _collect(parts[1] if known(parts[0]) is not None else parts[0], factor * int(times), total)
+    else:
+        total[id(scalar)] = total.get(id(scalar), 0) + factor
+
+
 def entries(call: Call, vector: Array) -> list[Scalar]:
     """The elements of a short vector, of which some may be known (see `known`) and some not."""
     call.require(vector.rank <= 1 and vector.size <= 64, "a long vector")

@@ -51,7 +51,8 @@ def _number(program: Arrays, kind: str, dtype: DType, place: Linear, stream: Str
 
 def _reserve(call: Call, state: VariableState, count: int) -> Array:
     """Moves a stream on by `count` elements; its state before that."""
-    program, before = call.program, call.lowering.read(state)
+    program = call.program
+    before: Array = call.lowering.read(state)
     counters = program.number(count * philox.RESERVED, dtypes.uint64)
 
     def compute(place: Linear) -> Scalar:
@@ -61,7 +62,7 @@ def _reserve(call: Call, state: VariableState, count: int) -> Array:
         above = program.make("add", dtypes.uint64, high, carry)
         changed = [program.make("bitcast", dtypes.int64, number) for number in (moved, above)]
         number = program.scalars.index(place)
-        result = before.at(place)
+        result: Scalar = before.at(place)
         for where, value in enumerate(changed):
             here = program.compare("eq", number, program.number(where, dtypes.int64))
             result = program.where(here, value, result)
@@ -155,7 +156,12 @@ def _shape(call: Call, array: Array) -> tuple[int, ...]:
 
 
 def _filled(
-    call: Call, shape: tuple[int, ...], reads: Sequence[Array], stream: Callable[[], Stream], element: Element, cost: int
+    call: Call,
+    shape: tuple[int, ...],
+    reads: Sequence[Array],
+    stream: Callable[[], Stream],
+    element: Element,
+    cost: int,
 ) -> Array:
     program = call.program
 
@@ -211,7 +217,7 @@ def _drawn(call: Call, count: int) -> Array:
 def _drawn_from(call: Call, state: VariableState, algorithm: Array, shape: Array) -> tuple[Array, tuple[int, ...]]:
     sizes = _shape(call, shape)
     _check_algorithm(call, algorithm)
-    before = call.lowering.read(state)
+    before: Array = call.lowering.read(state)
     call.require(before.dtype is dtypes.int64 and before.rank == 1 and before.size >= 3, "the state of no generator")
     return _reserve(call, state, size_of(sizes)), sizes
 

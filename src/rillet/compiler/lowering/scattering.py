@@ -6,7 +6,6 @@ indices, so that results are the same from run to run. What divides the work amo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,10 +13,8 @@ import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant, size_of
 from rillet.compiler.bounded import Bounded, arrays_of, common, lowering_of_bounded
-from rillet.compiler.index import ZERO, Linear, Variable, flatten, linear, strides_of, unflatten
-from rillet.compiler.lowering.places import known, whole_number
+from rillet.compiler.index import Linear, Variable, flatten, linear, strides_of, unflatten
 from rillet.compiler.rules import Call, lowering
-from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.core.execution import VariableState
@@ -298,7 +295,8 @@ def _define_scatters(name: str, kind: str) -> None:
     @lowering_of_bounded(f"Scatter{name}", f"ResourceScatter{name}")
     def of_some_rows(call: Call, state: VariableState, indices: Any, updates: Any) -> Sequence[Any]:
         call.require(isinstance(indices, Bounded))
-        return of_rows(call, state, *arrays_of((indices, updates)), common(call, indices, updates).count)
+        rows, values = arrays_of((indices, updates))
+        return of_rows(call, state, rows, values, common(call, indices, updates).count)
 
 
 for _name, _kind in _TENSOR_KINDS.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant
@@ -21,7 +20,8 @@ _KINDS = {"Sum": "add", "Prod": "mul", "Max": "max", "Min": "min"}
 
 def _start(kind: str, dtype: DType) -> float | int:
     """What a group without rows has, where its rows may come in any order."""
-    return {"add": 0, "mul": 1, "max": dtype.min, "min": dtype.max}[kind]
+    found: float | int = {"add": 0, "mul": 1, "max": dtype.min, "min": dtype.max}[kind]
+    return found
 
 
 def _precise(kind: str, dtype: DType) -> DType:

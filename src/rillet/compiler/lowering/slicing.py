@@ -9,7 +9,7 @@ import numpy as np
 
 from rillet.compiler.arrays import Array, broadcast_index
 from rillet.compiler.index import ZERO, Dynamic, Linear
-from rillet.compiler.lowering.places import entries, known, position
+from rillet.compiler.lowering.places import difference, entries, known, position
 from rillet.compiler.lowering.scattering import write_part
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
@@ -75,6 +75,8 @@ def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, stride
             whole = masks.begin_mask >> item.entry & 1
             call.require(extent > 0 and (known(steps[item.entry]) or 0) > 0)
             axis = _Axis(0 if whole else _picked(call, begin, item.entry, extent), 1, 1, True, extent)
+        elif window := _window(call, begin, end, steps, item.entry, masks, extent):
+            axis = window
         else:
             bounds: list[int | None] = [None, None, None]
             if not masks.begin_mask >> item.entry & 1:
@@ -90,6 +92,25 @@ def _slice_of(call: Call, shape: Sequence[int], begin: Array, end: Array, stride
             taken.append(axis.length)
             places.append(item.axis)
     return _Slice(axes, tuple(taken), places)
+
+
+def _window(
+    call: Call, begin: Array, end: Array, steps: Sequence[Scalar], entry: int, masks: Masks, extent: int
+) -> _Axis | None:
+    """x[i : i + 8], where only the run knows i. If it does not lie within the axis, the reference kernel takes over."""
+    either = (masks.begin_mask | masks.end_mask) >> entry & 1
+    if either or known(steps[entry]) != 1 or known(begin.at(entry)) is not None:
+        return None
+    length = difference(end.at(entry), begin.at(entry))
+    if length is None or not 0 < length <= extent:
+        return None
+    program = call.program
+
+    def start() -> Scalar:
+        wide = program.convert(begin.at(entry), dtypes.int64)
+        return program.make("checked", dtypes.int64, wide, data=extent - length + 1)
+
+    return _Axis(program.map((), dtypes.int64, start, (begin,), 3), 1, length, False, extent - length + 1)
 
 
 def _needed(call: Call, number: Scalar, array: Array, entry: int) -> int:

@@ -262,7 +262,7 @@ def _ordered(
     scratch = ((order.tasks * order.room,), dtypes.int64)
     work = x.size * (2 if order.selects else 20) // 4
     options = {"tasks": order.tasks, "work": work}
-    return call.program.opaque("order", (x,), [*outputs, scratch], emit, **options)[:-1]
+    return list(call.program.opaque("order", (x,), [*outputs, scratch], emit, **options)[:-1])
 
 
 @lowering("TopKV2")

@@ -98,6 +98,7 @@ class Composer:
         (region,) = part.regions
         swaps: list[tuple[Array, Array]] = []
         afterwards: list[tuple[int, Array]] = []
+        state: Array
         for output, (state, value) in zip(loop.outputs, region.updates, strict=True):
             slot = self.memory.touch(output, self.time)
             if region.in_place(state, value):

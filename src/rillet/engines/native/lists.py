@@ -23,6 +23,7 @@ def connected_by_lists(function: Function) -> list[tuple[list[Operation], bool]]
     outside = object()
     given = {id(tensor) for tensor in function.inputs}
     for operation in function.operations:
+        tensor: Any
         for tensor in operation.inputs:
             if _is_list(tensor):
                 leader[find(operation)] = find(outside if id(tensor) in given else tensor.op)

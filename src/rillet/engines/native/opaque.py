@@ -54,9 +54,9 @@ class Writer:
     @contextlib.contextmanager
     def tasks(self, variable: Variable | None = None) -> Iterator[Value]:
         """Loops over the tasks that the kernel is called for; `variable`, if given, is the task's number."""
-        with self.b.loop(self.begin, self.end) as loop:
-            with self.expressions.inside([] if variable is None else [(variable, loop.index)]):
-                yield loop.index
+        loop_over = self.b.loop(self.begin, self.end)
+        with loop_over as loop, self.expressions.inside([] if variable is None else [(variable, loop.index)]):
+            yield loop.index
 
     @contextlib.contextmanager
     def loop(
@@ -65,9 +65,9 @@ class Writer:
         """Loops over the values of `variable`, one after the other; up to `stop` (i64) where that is given."""
         b = self.b
         last = b.i64(variable.extent) if stop is None else stop
-        with b.loop(b.i64(0) if start is None else start, last, carried=carried) as loop:
-            with self.expressions.inside([(variable, loop.index)]):
-                yield loop
+        turns = b.loop(b.i64(0) if start is None else start, last, carried=carried)
+        with turns as loop, self.expressions.inside([(variable, loop.index)]):
+            yield loop
 
     def across(
         self,
@@ -83,10 +83,11 @@ class Writer:
         lanes = extent if extent < 2 * lanes else lanes
         whole = extent - extent % lanes
         for start, stop, width in ((0, whole, lanes), (whole, extent, extent - whole)):
-            if stop > start:
-                with b.loop(b.i64(start), b.i64(stop), width) as loop:
-                    with self.expressions.inside([(variable, loop.index)], variable, width):
-                        body(loop.index, width)
+            if stop == start:
+                continue
+            turns = b.loop(b.i64(start), b.i64(stop), width)
+            with turns as loop, self.expressions.inside([(variable, loop.index)], variable, width):
+                body(loop.index, width)
 
     # ---- values -------------------------------------------------------------------------------------------------
 

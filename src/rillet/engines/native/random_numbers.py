@@ -107,7 +107,9 @@ class Stream:
         else:
             counters = b.shuffle(low, high, [place for lane in range(lanes) for place in (lane, lanes + lane)])
         state = self._lanes(counters)
-        multipliers, steps = (self._pairs(*map(b.i64, pair), lanes) for pair in (philox.MULTIPLIERS, philox.KEY_STEPS))
+        multipliers, steps = (
+            self._pairs(b.i64(first), b.i64(second), lanes) for first, second in (philox.MULTIPLIERS, philox.KEY_STEPS)
+        )
         key = self._pairs(self.key, b.binary("lshr", self.key, b.i64(32)), lanes) & _MASK32
         for number in range(philox.ROUNDS):
             product = (state & _MASK32) * multipliers

@@ -90,6 +90,8 @@ class RegionKernels:
         made: set[int] = set()
         read: set[int] = set()
         late = {number for _, array in self.updates for number in (array.number, self.memory.origin(array).number)}
+        if self.schedule.inside is not None:
+            late |= self.kept  # a branch may write its results over what it reads
         alone = False
         for group in self.schedule.groups:
             needs = {array.number for array in group.operands}
@@ -138,6 +140,38 @@ class RegionKernels:
         group.members, group.stores = [total], [total]
         group.roles[total.number] = "total"
         return group
+
+    # ---- failures -----------------------------------------------------------------------------------------------
+
+    @property
+    def checked(self) -> int:
+        """After how many steps nothing can fail any more. (Kernels must have been written.)"""
+        return max((number for number, step in enumerate(self.steps, 1) if _can_fail(step)), default=0)
+
+    def computes_after_checks(self, array: Array) -> bool:
+        """Whether the array is computed when nothing can fail any more."""
+        step = self._step_of(array)
+        return step is not None and self.steps.index(step) >= self.checked
+
+    def _step_of(self, array: Array) -> Wave | Branching | None:
+        """The step that computes the array."""
+        for step in self.steps:
+            made = step.control.outputs if isinstance(step, Branching) else [m for g in step.groups for m in g.members]
+            if any(array is member for member in made):
+                return step
+        return None
+
+    def spare(self, source: Source) -> None:
+        """Lets what is computed over `source`, in loops and branches that can fail, begin with a copy instead."""
+        line = self.memory.line(source)[1:]
+        nodes = [array for array in line if isinstance(array, Output) and isinstance(array.opaque, Control)]
+        if all(self.computes_after_checks(array) for array in nodes):
+            return
+        first = self.memory.part(source)
+        self.taken_over.discard(first.number)
+        step = self._step_of(first)
+        assert step is not None
+        step.copies.append((first, source))
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
