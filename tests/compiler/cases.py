@@ -101,9 +101,9 @@ def after(before: str, name: str, off: set[str]) -> str:
         passes = tuple(each for each in LOWERING if each.name == "separate")
         if last == "lower":
             return text_of(program)
-    for program in stages(program, passes, off, last):
-        verify(program, name)
-    return text_of(program)
+    for stage in stages(program, passes, off, last):
+        verify(stage, name)
+    return text_of(stage)
 
 
 def stages(program: Any, passes: tuple[Pass, ...], off: set[str], last: str) -> Iterator[Any]:

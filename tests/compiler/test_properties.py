@@ -103,7 +103,9 @@ def test_functions_are_read_back(program: list[Step], sizes: list[Any], seed: in
 
 @count(quick=25)
 @given(programs, shapes, seeds, st.booleans())
-def test_arrays_and_schedules_are_read_back(program: list[Step], sizes: list[Any], seed: int, is_scheduled: bool) -> None:
+def test_arrays_and_schedules_are_read_back(
+    program: list[Step], sizes: list[Any], seed: int, is_scheduled: bool
+) -> None:
     """The text of a program prints as it was, and gives the same results when it is compiled."""
     arrays = [np.asarray(array) for array in random_values.input_arrays(sizes, np.float32, seed)]
     function = function_of(program, arrays)

@@ -14,7 +14,23 @@ from rillet.compiler.tokens import Tokens
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 
-FLOATS = [0.0, -0.0, 1.0, -1.0, 1.5, -2.5, 3.0, 1e-45, 3e38, -3e38, 1e20, 0.1, float("inf"), float("-inf"), float("nan")]
+FLOATS = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    1.5,
+    -2.5,
+    3.0,
+    1e-45,
+    3e38,
+    -3e38,
+    1e20,
+    0.1,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+]
 INTEGERS = [0, 1, -1, 2, -2, 7, 2**31 - 1, -(2**31), 46341]
 NUMBERS = {dtypes.float32: FLOATS, dtypes.int32: INTEGERS, dtypes.bool: [False, True]}
 OF = {"floating": [dtypes.float32], "integer": [dtypes.int32], "bool": [dtypes.bool]}
@@ -39,7 +55,11 @@ def evaluated(node: Scalar, values: dict[str, Any]) -> Any:
         if node.operation == "cast":
             return parts[0].astype(node.dtype.numpy_dtype)
         if node.operation == "div":
-            return np.trunc(np.true_divide(*parts)).astype(parts[0].dtype) if node.dtype.is_integer else np.true_divide(*parts)
+            return (
+                np.trunc(np.true_divide(*parts)).astype(parts[0].dtype)
+                if node.dtype.is_integer
+                else np.true_divide(*parts)
+            )
         return FUNCTIONS[node.operation](*parts)
 
 
@@ -98,7 +118,9 @@ def test_rewrites_are_exact(rewrite: Rewrite, dtype: DType) -> None:
             assert same_bits(left, right), (numbers, left, right)
         else:
             assert rewrite.reason.startswith("allowed")
-            np.testing.assert_array_max_ulp(left, right, ULPS) if dtype.is_floating else np.testing.assert_equal(left, right)
+            np.testing.assert_array_max_ulp(left, right, ULPS) if dtype.is_floating else np.testing.assert_equal(
+                left, right
+            )
 
 
 def same_bits(left: Any, right: Any) -> bool:

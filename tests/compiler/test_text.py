@@ -27,10 +27,23 @@ def function_of(build: object, *shapes: tuple[int | None, ...]) -> object:
 
 def test_attributes_of_every_kind() -> None:
     def build(x: tf.Tensor) -> object:
-        text = tf.strings.join(["a\n", "\"quoted\"", b"\xff"])
+        text = tf.strings.join(["a\n", '"quoted"', b"\xff"])
         chosen = tf.cond(tf.reduce_sum(x) > 0, lambda: x * 2, lambda: x)
-        numbers = [tf.constant([1 + 2j, -3j]), tf.constant(float("nan")), tf.constant([-0.0, 1e-45]), tf.constant([True, False])]
-        return text, chosen, numbers, tf.constant(3, tf.bfloat16), tf.split(x, 2), tf.constant(2**40), tf.constant(np.zeros(1000))
+        numbers = [
+            tf.constant([1 + 2j, -3j]),
+            tf.constant(float("nan")),
+            tf.constant([-0.0, 1e-45]),
+            tf.constant([True, False]),
+        ]
+        return (
+            text,
+            chosen,
+            numbers,
+            tf.constant(3, tf.bfloat16),
+            tf.split(x, 2),
+            tf.constant(2**40),
+            tf.constant(np.zeros(1000)),
+        )
 
     text = function_text(function_of(build, (4, None)))  # type: ignore[arg-type]
     assert function_text(read_function(text)) == text
@@ -62,7 +75,10 @@ def test_python_objects_cannot_be_read_back() -> None:
         ('function "f" {\n  %0 = Nothing()\n  return %0\n}', "line 2: there is no op Nothing"),
         ('function "f" {\n  %0 = input float33[2]  // x\n  return %0\n}', "line 2: float33 is no dtype"),
         ('function "f" {\n  %0 = input float32[2]  // x\n  return %0\n', "the text ends too early"),
-        ('function "f" {\n  %0 = input float32[2]  // x\n  NoOp() after "y"  // n\n  return\n}', "there is no operation y"),
+        (
+            'function "f" {\n  %0 = input float32[2]  // x\n  NoOp() after "y"  // n\n  return\n}',
+            "there is no operation y",
+        ),
         (
             'function "f" {\n  %0 = input float32[2]  // x\n  %1 = Neg(%0) {T: float32} : float64[2]  // n\n  return %1\n}',
             "Neg gives float32, not float64",

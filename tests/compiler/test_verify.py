@@ -97,7 +97,10 @@ def test_functions(broken: Callable[[Function], Function], message: str) -> None
         ("%1 = map float32[8,4] cost 1: cast.int32(%0[i0, i1])", "its elements are int32"),
         ("%1 = reduce middle float32[8] axes [1]: %0", "there is no reduction 'middle'"),
         ("%1 = contraction float32[8,8] batch [] rows [8] columns [8] inner [5]: %0[i0, i2], %0[i1, i2]", "outside of"),
-        ("%1 = map float32[8,4] cost 1: where(lt.float32(%0[i0, i1], float32(0.0)), %0[i0, i1], %0[i0, i1])", "is a float32"),
+        (
+            "%1 = map float32[8,4] cost 1: where(lt.float32(%0[i0, i1], float32(0.0)), %0[i0, i1], %0[i0, i1])",
+            "is a float32",
+        ),
         ("%1 = map float32[8,4] cost 1: %0[i0 - 1, i1 if %0[i0, i1]]", "is no condition"),
     ],
 )

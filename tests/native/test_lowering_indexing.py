@@ -23,7 +23,6 @@ from rillet.engines.reference import ReferenceEngine
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10, "float16": 1e-2, "bfloat16": 5e-2}
 DTYPES = ("float32", "float64", "float16", "int32", "int64", "uint8", "bool")
-NUMBERS = DTYPES[:-1]
 FLOATS = DTYPES[:3]
 
 Case = tuple[Any, ...]  # a label, a function of tensors, and the arrays that it is called with
@@ -80,6 +79,7 @@ class Table:
         self.graph = tf.Graph()
         with self.graph.as_default():
             self.variables = [tf.Variable(value) for value in variables]
+            before = len(self.graph.get_operations())
             for label, function, *arrays in cases:
                 feeds = [tf.compat.v1.placeholder(np.asarray(array).dtype, np.shape(array)) for array in arrays]
                 made = function(*([self.variables] if variables else []), *feeds)
@@ -88,7 +88,8 @@ class Table:
                 for result in [] if made is None else flat(made):
                     self.outputs.append(result)
                     self.labels.append(label)
-            self.effects = [op for op in self.graph.get_operations() if op.definition.is_stateful and not op.outputs]
+            made_here = self.graph.get_operations()[before:]
+            self.effects = [op for op in made_here if op.definition.is_stateful and not op.outputs]
             self.values = [variable.read_value() for variable in self.variables]
             self.initializer = tf.compat.v1.variables_initializer(self.variables)
         self.executables: list[Any] = []
@@ -209,8 +210,8 @@ def slices(dtype: str) -> list[Case]:
 def scatters(dtype: str) -> list[Case]:
     kinds = ("Update",) if dtype == "bool" else ("Add", "Sub", "Max", "Min")
     cases: list[Case] = []
-    for shape, depth in (((6, 5), 1), ((6, 5), 2), ((6,), 1), ((7, 33), 1), ((1, 4), 1), ((3, 4, 5), 3)):
-        for several in ((4,), (2, 3), (1,)):
+    for shape, depth in (((6, 5), 2), ((6,), 1), ((7, 33), 1), ((3, 4, 5), 3)):
+        for several in ((2, 3), (1,)):
             # an update of one place by two values has no right order
             count = 1 if dtype == "bool" else int(np.prod(several))
             places = np.stack([indices(shape[axis], count) for axis in range(depth)], -1)
@@ -269,7 +270,7 @@ def segments(dtype: str) -> list[Case]:
 
 def orders(dtype: str) -> list[Case]:
     cases: list[Case] = []
-    for shape in ((7,), (3, 60), (2, 700), (1, 1), (2, 3, 20)):
+    for shape in ((3, 60), (2, 700), (2, 3, 7)):
         x, last = data(shape, dtype), shape[-1]
         for count in {1, min(3, last), last}:
             cases += [
@@ -277,7 +278,7 @@ def orders(dtype: str) -> list[Case]:
                 (f"nth {shape} {count}", lambda x, k=count: raw("NthElement", x, k - 1), x),
             ]
         cases += [(f"sort {shape}", lambda x: [tf.sort(x, axis=0), tf.argsort(x)], x)]
-    for size in (1, 6, 17):
+    for size in (1, 17):
         rows = np.sort(data((3, size), dtype), -1)
         cases += [
             (f"{side} {size}", lambda r, v, s=side: tf.searchsorted(r, v, s), rows, data((3, 5), dtype, 1))
@@ -371,7 +372,8 @@ def equations(dtype: str) -> list[Case]:
 
 
 TABLES: list[tuple[Callable[[str], list[Case]], Sequence[str]]] = [
-    (gathers, DTYPES), (slices, ("float32", "int64", "bool")), (scatters, DTYPES), (segments, NUMBERS), (orders, NUMBERS),
+    (gathers, DTYPES), (slices, ("float32", "int64", "bool")), (scatters, ("float32", "float16", "int64", "uint8", "bool")),
+    (segments, ("float32", "float64", "float16", "int32")), (orders, ("float32", "float16", "int64", "uint8")),
     (running, ("float32", "float16", "int32")), (diagonals, ("float32", "bool")), (sequences, ("float32", "int32", "bool")),
     (equations, ("float32", "float64", "int32")),
 ]  # fmt: skip
@@ -379,8 +381,6 @@ TABLES: list[tuple[Callable[[str], list[Case]], Sequence[str]]] = [
 
 @pytest.mark.parametrize(("table", "dtype"), [(t, dtype) for t, dtypes in TABLES for dtype in dtypes])
 def test_native_is_reference(table: Callable[[str], list[Case]], dtype: str) -> None:
-    if table is orders and dtype == "bool":
-        pytest.skip("booleans have no order")
     Table(table(dtype)).check()
 
 

@@ -53,9 +53,10 @@ def name_arrays(needed: Sequence[Array], kept: Collection[int], off: Collection[
         formula = formulas[array.number] = _formula(array, formulas)
         users = readers.get(array.number, ())
         must = array.number in kept or any(isinstance(user, Output) and _wants_stored(user, array) for user in users)
-        is_operand = any(isinstance(user, Contraction) for user in users)
+        is_operand = any(isinstance(user, Contraction) or _is_operand_of(user, array, readers) for user in users)
         always = array.cost > 0 and ("fuse" in off or ("recompute" in off and len(users) > 1))
-        if must or ((is_operand or not formula.is_known) and (always or _worth_naming(array, users, formula))):
+        worth = always or _worth_naming(array, users, formula, is_operand)
+        if must or ((is_operand or not formula.is_known) and worth):
             array.stored = True
             formulas[array.number] = _Formula(is_known=formula.is_known)
 
@@ -79,9 +80,22 @@ def _formula(array: Map, formulas: dict[int, _Formula]) -> _Formula:
     return _Formula(array.cost + array.repeats * work, 1 + depth, 1 + array.repeats * length, frozenset(streams), known)
 
 
-def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula) -> bool:
+def _is_operand_of(view: Array, array: Map, readers: dict[int, list[Array]]) -> bool:
+    """Whether a contraction reads the view, and could read `array` itself instead, if that were in memory. (So could others
+    that see it in other ways.)"""
+    if not isinstance(view, Map) or view.cost:
+        return False
+    if not any(isinstance(user, Contraction) for user in readers.get(view.number, ())):
+        return False
+    array.stored = True
+    is_plain = _is_plain_view(view)
+    array.stored = False
+    return is_plain
+
+
+def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula, is_operand: bool) -> bool:
     work = formula.work
-    if any(isinstance(user, Contraction) for user in users):
+    if is_operand:
         return work > 0 or not _is_plain_view(array)
     if formula.length > _LONGEST or formula.depth > _DEEPEST:
         return True
@@ -114,7 +128,8 @@ def _wants_stored(user: Output, array: Map) -> bool:
 
 def _is_plain_view(array: Array) -> bool:
     """Whether each element is one of another array, at a place that is affine in the index."""
-    variables = loop_variables(array.shape)
+    # Not the variables of kernels: what is found here is not to be remembered.
+    variables = [Variable("i", extent) for extent in array.shape]
     expression = array.at(*[linear(v) for v in variables])
     if expression.operation != "load" or expression.data[2] is not None:
         return False

@@ -127,9 +127,8 @@ class Scalars:
 
     def make(self, operation: str, dtype: DType, *arguments: Scalar, data: Any = None) -> Scalar:
         """The expression, or a simpler one with the same value."""
-        if self._folds and operation in _FOLDED and all(part.operation == "const" for part in arguments):
-            if arguments[0].dtype.is_floating:
-                return self._folded(operation, dtype, arguments)
+        if self._folds and operation in _FOLDED and _are_numbers(arguments):
+            return self._folded(operation, dtype, arguments)
         if self._simplifies:
             simpler = simplified(self, operation, dtype, arguments)
             if simpler is not None:
@@ -174,6 +173,11 @@ class Scalars:
         if found is None:
             found = self._known[key] = Scalar("load", array.dtype, (), (array, flat, guard))
         return found
+
+
+def _are_numbers(arguments: Sequence[Scalar]) -> bool:
+    """Whether all are floating constants."""
+    return all(part.operation == "const" and part.dtype.is_floating for part in arguments)
 
 
 def can_fail(scalar: Scalar) -> bool:

@@ -61,6 +61,7 @@ class ReferenceExecutable:
     """A Function as a list of steps over numbered slots."""
 
     def __init__(self, function: Function, context: ExecutionContext) -> None:
+        self.function = function
         self._slots: dict[int, int] = {}
         self._template: list[Any] = []
         self._inputs = [self._slot(tensor) for tensor in function.inputs]

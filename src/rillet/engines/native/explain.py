@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rillet.compiler.arrays import Array, Constant, Map, Output
+from rillet.compiler.arrays import Array, Constant, Map, Output, Source
 from rillet.compiler.fuse import counted
 from rillet.compiler.groups import Group
 from rillet.compiler.lower import Failed, NotInitialized, refusal
@@ -48,7 +48,7 @@ class KernelPlan:
         return f"fused ({len(names)})  {names[0].name} ... {names[-1].name}: {types}"
 
     def details(self) -> list[str]:
-        work = f"{self.name}, {counted(self.tasks, 'task')}, about {self.nanoseconds / 1000:.1f} us"
+        work = f"{self.name.strip()}, {counted(self.tasks, 'task')}, about {self.nanoseconds / 1000:.1f} us"
         same = "" if self.same_as is None else f", the code of kernel {self.same_as}"
         return [f"{work}{same}", f"reads {', '.join(self.reads) or 'nothing'}", f"stores {', '.join(self.stores)}"]
 
@@ -162,6 +162,10 @@ def _explain_body(executable: NativeExecutable, body: Any, arrays: Sequence[Any]
     function: Function = body.function
     if isinstance(body, Segment):
         known = [example(t, plan) if array is None else array for t, array in zip(function.inputs, arrays, strict=True)]
+        unknown = [tensor.name for tensor, array in zip(function.inputs, known, strict=True) if array is None]
+        if unknown:
+            plan.notes.append(f"{unknown[0]} is not known here: what depends on it is not planned")
+            return [None] * len(function.outputs)
         try:
             compiled = body.plan_for(known)
         except NotInitialized as missing:
@@ -196,7 +200,7 @@ def _kernels(compiled: Compiled, first: int) -> Iterator[KernelPlan]:
             kernel.name,
             kernel.tasks,
             kernel.work * 0.35,
-            [_label(array) for array in {id(array): array for array in group.operands}.values()],
+            [_label(array) for _, array in sorted({array.number: array for array in group.operands}.items())],
             [_label(array) for array in group.stores],
             None if earlier == number else earlier,
             inside,
@@ -235,6 +239,6 @@ def _inputs(array: Array) -> list[Array]:
 
 
 def _label(array: Array) -> str:
-    name = array.origin.name if array.origin is not None and not isinstance(array, Constant) else array.name
+    origin = None if isinstance(array, (Source, Constant)) else array.origin
+    name = array.name.removesuffix(":0") if origin is None else origin.name
     return f"{name} {array.dtype.name}[{','.join(map(str, array.shape))}]"
-
