@@ -55,14 +55,17 @@ class State:
         self.engine = engine
         self.context = ExecutionContext(engine)
 
-    def compiled(self, feeds: Sequence[Any], fetches: Sequence[Any]) -> Executable:
-        """What computes, from arrays for the feeds, the tensors among the fetches, and runs the operations among them."""
-        (graph,) = {fetch.graph for fetch in fetches}
-        elements = [graph.as_graph_element(fetch) for fetch in fetches]
+    def compiled(self, feeds: Sequence[Any], fetches: Sequence[Any], effects: Sequence[Any] = ()) -> Executable:
+        """What computes, from arrays for the feeds, the tensors among the fetches, and runs the operations among them, and
+        the effects."""
+        (graph,) = {tensor.graph for tensor in (*feeds, *fetches, *effects)}
+        elements = [graph.as_graph_element(fetch) for fetch in (*fetches, *effects)]
         outputs = [element for element in elements if not isinstance(element, Operation)]
         effects = [element for element in elements if isinstance(element, Operation)]
         return self.engine.compile(Function.cut("test", feeds, outputs, effects, graph), self.context)
 
-    def run(self, feeds: Sequence[Any], arrays: Sequence[Any], fetches: Sequence[Any]) -> list[Any]:
+    def run(
+        self, feeds: Sequence[Any], arrays: Sequence[Any], fetches: Sequence[Any], effects: Sequence[Any] = ()
+    ) -> list[Any]:
         with compiling_always():
-            return self.compiled(feeds, fetches)(arrays)
+            return self.compiled(feeds, fetches, effects)(arrays)

@@ -22,7 +22,7 @@ import numpy as np
 
 import rillet.compiler.lowering  # noqa: F401  (registers the rules)
 from rillet.compiler.arrays import Arrays, Source
-from rillet.compiler.arrays_text import read_program
+from rillet.compiler.arrays_reader import read_program
 from rillet.compiler.function_text import read_function
 from rillet.compiler.lowered import Lowered
 from rillet.compiler.passes import Pass, text_of, verify

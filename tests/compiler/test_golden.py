@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rillet.compiler.arrays_text import program_text, read_program
+from rillet.compiler.arrays_reader import read_program
+from rillet.compiler.arrays_text import program_text
 from rillet.compiler.function_text import function_text, read_function
 from tests.compiler.cases import ALL, FOLDER, Case, read
+from tests.compiler.regenerate import documented, table
 
 FILES = sorted(FOLDER.glob("*.txt"))
 CASES = [pytest.param(case, id=f"{path.stem}: {case.title}") for path in FILES for case in read(path)]
@@ -36,3 +38,10 @@ def test_every_file_shows_its_pass() -> None:
         return {name for case in read(path) for _, name, _ in case.expected}
 
     assert not [path.name for path in FILES if path.stem not in shown(path)]
+
+
+def test_the_document_has_the_table_of_passes() -> None:
+    assert documented() == table()
+    assert len({each.name for each in ALL}) == len(ALL)
+    places = {place for each in ALL if each.within for place in each.within.replace(" and ", ", ").split(", ")}
+    assert places <= {"Function.cut", *[each.name for each in ALL if each.run]}

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rillet as tf
-from rillet.compiler.arrays_text import program_text, read_program, read_schedule, schedule_text
+from rillet.compiler.arrays_reader import read_program, read_schedule
+from rillet.compiler.arrays_text import program_text, schedule_text
 from rillet.compiler.function_text import function_text, read_function
 from rillet.compiler.lower import Failed
 from rillet.compiler.passes import verify

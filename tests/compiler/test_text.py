@@ -9,7 +9,8 @@ import pytest
 
 import rillet as tf
 from rillet.compiler.arrays import Constant
-from rillet.compiler.arrays_text import program_text, read_program, read_schedule, schedule_text
+from rillet.compiler.arrays_reader import read_program, read_schedule
+from rillet.compiler.arrays_text import program_text, schedule_text
 from rillet.compiler.function_text import function_text, read_function
 from rillet.compiler.passes import text_of
 from rillet.compiler.pipeline import schedule

@@ -9,7 +9,7 @@ import pytest
 
 import rillet as tf
 from rillet.compiler.arrays import Map
-from rillet.compiler.arrays_text import read_program
+from rillet.compiler.arrays_reader import read_program
 from rillet.compiler.function_text import read_function
 from rillet.compiler.groups import RowsGroup
 from rillet.compiler.lowered import Lowered
@@ -19,7 +19,8 @@ from rillet.compiler.schedule import Schedule
 from rillet.core.function import Function
 from rillet.engines.native.assembly import Assembly
 from rillet.engines.native.memory import Memory
-from tests.compiler.cases import CONTEXT
+from rillet.engines.native.pipeline import compile_function
+from tests.compiler.cases import CONTEXT, given
 
 PROGRAM = """
 program "p"(%0) {
@@ -216,3 +217,10 @@ def test_the_program_is_printed_after_each_pass(
     for name in ("needed", "name", "group", "stores", "align"):
         assert f"rillet: after {name}\n" in text
     assert "group rows [8 | 4] reads %0 {" in text
+
+
+@pytest.mark.parametrize("name", ["lower", "nothing"])
+def test_passes_that_cannot_be_switched_off(name: str) -> None:
+    function = read_function(FUNCTION)
+    with pytest.raises(ValueError, match=f"RILLET_PASSES: {name} cannot be switched off, but align, cse, fold"):
+        compile_function(given(function, {name}))

@@ -222,6 +222,24 @@ def test_variables_that_become_what_is_there_already() -> None:
     check(build, *[(N(n), X, W) for n in (0, 1, 4)])
 
 
+def test_what_a_loop_begins_with_is_read_inside() -> None:
+    def build(n: Any, x: Any, w: Any) -> Any:
+        start = tf.matmul(x, w)
+        body = lambda i, a, b: (i + 1, tf.sin(a) + start, start)  # noqa: E731
+        return tf.while_loop(lambda i, *_: i < n, body, (0, start, x))
+
+    check(build, *[(N(n), X, W) for n in (0, 1, 3)])
+
+
+def test_what_is_made_in_a_branch_is_not_used_outside() -> None:
+    def build(p: Any, x: Any, w: Any) -> Any:
+        y = tf.cond(p, lambda: tf.matmul(x, tf.transpose(w)) * 0.5 + tf.reduce_sum(x, 0), lambda: x)
+        z = tf.matmul(y, tf.transpose(w))
+        return [y, z, *tf.gradients(tf.reduce_sum(z * y), [x, w])]
+
+    check(build, (True, X, W), (False, X, W))
+
+
 def test_what_does_not_change_is_computed_once() -> None:
     def build(n: Any, x: Any, w: Any) -> Any:
         def body(i: Any, a: Any) -> Any:

@@ -200,6 +200,7 @@ def test_large_convolutions() -> None:
         convolution(cases, (14, 13), (3, 3), (1, 1), "SAME", depths=(19, 35), batch=7)
         convolution(cases, (17, 12), (5, 3), (2, 2), "SAME", depths=(8, 33), batch=5)
         convolution(cases, (28, 28), (3, 3), (1, 1), "SAME", depths=(1, 32), batch=9)
+        convolution(cases, (20, 21), (2, 3), (1, 1), "VALID", depths=(5, 4), batch=10, dtype="bfloat16")
     cases.check()
 
 

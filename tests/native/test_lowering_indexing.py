@@ -200,6 +200,7 @@ def slices(dtype: str) -> list[Case]:
         *cases,
         ("picked", lambda x, i: x[:, i, 1:3], x, np.int64(4)),
         ("picked from the end", lambda x, i: x[i], x, np.int32(-6)),
+        ("window", lambda x, i: x[i * 2 : (i + 1) * 2, 1:], x, np.int32(2)),
         ("slice", lambda x, i: tf.slice(x, [i, 1, 0], [2, -1, 5]), x, np.int32(3)),
     ]
 
@@ -347,6 +348,7 @@ def sequences(dtype: str) -> list[Case]:
             ("invert", lambda p: tf.math.invert_permutation(p), np.array([2, 0, 3, 1], np.int32)),
             ("bits", lambda a: tf.bitcast(a, tf.int32 if dtype == "float32" else tf.float32), x),
             ("a long range", lambda n: tf.range(n)[-3:], np.int32(70000)),
+            ("a range from somewhere", lambda n: tf.range(n, n + 4), np.int64(5)),
             ("linspace", lambda a, b: tf.linspace(a, b, 5), np.float32(1), np.float32(3)),
         ]
     return cases
@@ -405,6 +407,12 @@ BAD: list[Case] = [
     ("lengths", lambda x, n: tf.reverse_sequence(x, n, 1, 0), ROWS, np.array([1, 4, 1, 1])),
     ("twice", lambda x, i: raw("SparseToDense", i, np.array([4]), 1.0, 0.0), ROWS, np.array([2, 2])),
 ]
+
+
+def test_a_window_beyond_the_end_is_shorter() -> None:
+    table = Table([("window", lambda x, i: x[i : i + 2], ROWS, np.int32(3))])
+    (expected,), (actual,) = table.run(ReferenceEngine()), table.run(NativeEngine())
+    compare("window", actual, expected)
 
 
 @pytest.mark.parametrize("case", BAD, ids=lambda case: case[0])

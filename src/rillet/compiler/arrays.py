@@ -282,9 +282,8 @@ class Arrays:
         self.origin: Operation | None = None  # of the arrays that are made now
         self.scalars = Scalars(self.off)
         self.is_repeated = False  # whether what is made now belongs to a loop
-        self.noted: dict[Any, Any] = {}  # arrays that rules want to find again, by keys of theirs
+        self.made: dict[Any, Array] = {}  # what is to be found again, by keys that say how it is made
         self._computed: dict[Any, Scalar] = {}
-        self._made: dict[Any, Array] = {}
         self._guard: Scalar | None = None
         self.index_of: dict[int, Index] | None = None  # if it is there: the index of each load, by the load's id
 
@@ -292,14 +291,14 @@ class Arrays:
 
     @contextlib.contextmanager
     def scope(self, is_repeated: bool) -> Iterator[None]:
-        """For what is made in a branch or in a loop: what is noted there is not found outside."""
-        before = self.origin, self.is_repeated, self.noted
+        """For what is made in a branch or in a loop, where nothing outside may find it."""
+        before = self.origin, self.is_repeated, self.made
         self.is_repeated = self.is_repeated or is_repeated
-        self.noted = dict(self.noted)
+        self.made = dict(self.made)
         try:
             yield
         finally:
-            self.origin, self.is_repeated, self.noted = before
+            self.origin, self.is_repeated, self.made = before
 
     # ---- reading ------------------------------------------------------------------------------------------------
 
@@ -464,11 +463,11 @@ class Arrays:
         if list(order) == list(range(source.rank)):
             return source
         key = ("transpose", source.number, *order)
-        if key not in self._made:
+        if key not in self.made:
             shape = [source.shape[axis] for axis in order]
             where = [list(order).index(axis) for axis in range(source.rank)]
-            self._made[key] = self.view(source, shape, lambda *index: [index[position] for position in where])
-        return self._made[key]
+            self.made[key] = self.view(source, shape, lambda *index: [index[position] for position in where])
+        return self.made[key]
 
     def broadcast(self, source: Array, shape: Sequence[int]) -> Array:
         if tuple(shape) == source.shape:
@@ -490,15 +489,15 @@ class Arrays:
         shape = [low + extent + high for low, extent, high in zip(before, source.shape, after, strict=True)]
         filler = value if isinstance(value, Scalar) else self.number(value, source.dtype)
         key = ("pad", source.number, tuple(before), tuple(after), filler)
-        if key in self._made:
-            return self._made[key]
+        if key in self.made:
+            return self.made[key]
 
         def compute(*index: Linear) -> Scalar:
             inner = [part - low for part, low in zip(index, before, strict=True)]
             conditions = [self.within(part, 0, extent) for part, extent in zip(inner, source.shape, strict=True)]
             return self.choose(conditions, lambda: source.at(*inner), lambda: filler)
 
-        result = self._made[key] = self.map(shape, source.dtype, compute, (source,), 1)
+        result = self.made[key] = self.map(shape, source.dtype, compute, (source,), 1)
         return result
 
     def choose(

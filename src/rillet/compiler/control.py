@@ -81,6 +81,9 @@ class Control(Opaque):
 
     __slots__ = ("regions", "starts")
 
+    # Whether the memory of the starts changes while the regions still read them: then they are named again for that.
+    starts_change = False
+
     def __init__(
         self,
         program: Arrays,
@@ -119,7 +122,7 @@ class Control(Opaque):
         viewed: dict[int, Array] = {}
         for region in self.regions:
             region.capture(stored, viewed)
-        known = {array.number for array in first}
+        known = {array.number for array in first if not self.starts_change}
         whole = [*first, *[array for number, array in stored.items() if number not in known]]
         views = [array for number, array in viewed.items() if number not in known and number not in stored]
         self.inputs = (*whole, *views)
@@ -139,6 +142,8 @@ class Loop(Control):
     """
 
     __slots__ = ("condition",)
+
+    starts_change = True
 
     def __init__(self, program: Arrays, region: Region, condition: Source, starts: Sequence[Array | None]) -> None:
         """starts: the first value of each state; None for one that needs none."""

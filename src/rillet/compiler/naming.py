@@ -45,6 +45,7 @@ def name_arrays(needed: Sequence[Array], kept: Collection[int], off: Collection[
     for array in needed:
         for source in {id(source): source for source in array.reads}.values():
             readers.setdefault(source.number, []).append(array)
+    reach = _reach(needed)
     formulas: dict[int, _Formula] = {}
     for array in needed:
         if not isinstance(array, Map):
@@ -55,7 +56,7 @@ def name_arrays(needed: Sequence[Array], kept: Collection[int], off: Collection[
         must = array.number in kept or any(isinstance(user, Output) and _wants_stored(user, array) for user in users)
         is_operand = any(isinstance(user, Contraction) or _is_operand_of(user, array, readers) for user in users)
         always = array.cost > 0 and ("fuse" in off or ("recompute" in off and len(users) > 1))
-        worth = always or _worth_naming(array, users, formula, is_operand)
+        worth = always or _worth_naming(array, users, formula, is_operand, reach.get(array.number, 0))
         if must or ((is_operand or not formula.is_known) and worth):
             array.stored = True
             formulas[array.number] = _Formula(is_known=formula.is_known)
@@ -93,7 +94,21 @@ def _is_operand_of(view: Array, array: Map, readers: dict[int, list[Array]]) -> 
     return is_plain
 
 
-def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula, is_operand: bool) -> bool:
+def _reach(needed: Sequence[Array]) -> dict[int, int]:
+    """How many elements the largest reader of each array has that computes something with it, through views as well."""
+    reach: dict[int, int] = {}
+    for array in reversed(needed):
+        if isinstance(array, Reduction):
+            continue
+        size = array.size
+        if isinstance(array, Map):
+            size = array.repeats * (max(size, reach.get(array.number, 0)) if array.cost == 0 else size)
+        for source in array.reads:
+            reach[source.number] = max(size, reach.get(source.number, 0))
+    return reach
+
+
+def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula, is_operand: bool, reach: int) -> bool:
     work = formula.work
     if is_operand:
         return work > 0 or not _is_plain_view(array)
@@ -105,11 +120,7 @@ def _worth_naming(array: Map, users: Sequence[Array], formula: _Formula, is_oper
         return False  # made of little: computing it again costs less than reading it back
     if len(users) > 1 and (len(formula.streams) > 1 or work > _RECOMPUTED):
         return True
-    return any(
-        work >= _COSTLY and getattr(user, "repeats", 1) * user.size >= 2 * array.size
-        for user in users
-        if not isinstance(user, Reduction)
-    )
+    return work >= _COSTLY and reach >= 2 * array.size
 
 
 def _wants_stored(user: Output, array: Map) -> bool:

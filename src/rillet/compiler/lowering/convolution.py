@@ -27,6 +27,7 @@ from rillet.compiler.lowering.windows import (
 )
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
+from rillet.core import dtypes
 from rillet.core.graph import Operation
 from rillet.ops.sliding_windows import SlidingWindows
 from rillet.ops.window_geometry import shape_to_channels_last
@@ -50,7 +51,7 @@ def convolution(call: Call, image: Array, filters: Array) -> Array:
     windows = windows_of(call, image.shape, filters.shape[:-2])
     program, first = call.program, channels_first(call)
     groups = _groups(call, image.shape[1 if first else -1], filters)
-    padded = _padded(program, image, windows.padding, first)
+    padded = _padded(program, image, windows.padding, windows.window, first)
     steps = tuple(zip(windows.strides, windows.dilations, strict=True))
     return convolve(program, padded, filters, windows.output_sizes, steps, groups, first)
 
@@ -63,10 +64,12 @@ def _groups(call: Call, channels: int, filters: Array) -> int:
     return groups
 
 
-def _padded(program: Arrays, image: Array, padding: Sequence[tuple[int, int]], first: bool) -> Array:
+def _padded(
+    program: Arrays, image: Array, padding: Sequence[tuple[int, int]], window: Sequence[int], first: bool
+) -> Array:
     """An image, channels-last, with zeros around it; cut off where the padding is negative.
 
-    What gets zeros is copied, and then lies channels-last in memory whatever its layout was: its sums are over channels.
+    It comes to lie channels-last in memory unless it is read once only: sums are over channels, of each tap of the window.
     """
     image = to_channels_last(program, image, first)
     pairs = [(0, 0), *padding, (0, 0)]
@@ -74,7 +77,7 @@ def _padded(program: Arrays, image: Array, padding: Sequence[tuple[int, int]], f
         cut = [(max(-before, 0), max(-after, 0)) for before, after in pairs]
         sizes = [extent - sum(pair) for extent, pair in zip(image.shape, cut, strict=True)]
         image = program.slice(image, [before for before, _ in cut], sizes)
-    if any(before > 0 or after > 0 for before, after in pairs):
+    if any(before > 0 or after > 0 for before, after in pairs) or (first and math.prod(window) > 1):
         image = program.pad(image, [max(before, 0) for before, _ in pairs], [max(after, 0) for _, after in pairs])
     return image
 
@@ -216,7 +219,7 @@ def _phase(
     for phase, size in zip(chosen, windows.output_sizes, strict=True):
         last = phase.start + (phase.taps - 1) * phase.pace + phase.places - 1
         padding.append((-phase.start, last - (size - 1)))
-    padded = _padded(program, gradient, padding, first)
+    padded = _padded(program, gradient, padding, [phase.taps for phase in chosen], first)
     filters = turned
     if any(phase.taps != size for phase, size in zip(chosen, windows.window, strict=True)):
         shape = [*[phase.taps for phase in chosen], *turned.shape[-2:]]
@@ -281,13 +284,13 @@ def filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> 
     call.require(len(shape) == image.rank)
     windows = windows_of(call, image.shape, shape[:-2])
     depth, outputs = shape[-2:]
-    x, dy = _padded(program, image, windows.padding, first), to_channels_last(program, gradient, first)
+    x = _padded(program, image, windows.padding, windows.window, first)
+    dy = to_channels_last(program, gradient, first)
     batch, channels = x.shape[0], x.shape[-1]
     call.require(dy.shape == (batch, *windows.output_sizes, outputs))
     call.require(depth > 0 and outputs > 0 and channels % depth == 0 and outputs % (channels // depth) == 0)
     groups = channels // depth
     width, rank = outputs // groups, windows.rank
-
     parts = _parts(batch, math.prod(windows.output_sizes), math.prod(shape))
     outer = [extent for extent in (parts, groups) if extent > 1]
     images = batch // parts
@@ -309,7 +312,7 @@ def filter_gradient(call: Call, image: Array, sizes: Array, gradient: Array) -> 
 
     result: Array = Contraction(
         program, tuple(outer), (*windows.window, depth), (width,), (images, *windows.output_sizes),
-        x, place, dy, error, x.dtype,
+        x, place, dy, error, dtypes.float32 if parts > 1 and x.dtype.size < 4 else x.dtype,
     )  # fmt: skip
     if parts > 1:
         result = _sum_of_parts(program, result)

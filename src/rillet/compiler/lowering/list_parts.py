@@ -60,9 +60,9 @@ def plus(program: Arrays, number: Length, more: int) -> Length:
     if isinstance(number, Counted):
         return plus(program, number.base, number.amount + more)
     key = ("plus", number.number, more)
-    found = program.noted.get(key)
+    found = program.made.get(key)
     if found is None:
-        found = program.noted[key] = Counted(number, more)
+        found = program.made[key] = Counted(number, more)
     return found
 
 
@@ -113,11 +113,10 @@ class LazyRow:
 
     @property
     def value(self) -> Array:
-        noted, key = self.buffer.program.noted, ("row", self.buffer.number, self.index)
-        if key not in noted:
-            noted[key] = row(self.buffer, self.index)
-        found: Array = noted[key]
-        return found
+        made, key = self.buffer.program.made, ("row", self.buffer.number, self.index)
+        if key not in made:
+            made[key] = row(self.buffer, self.index)
+        return made[key]
 
 
 def sizes_of(shape: TensorShape) -> tuple[int, ...]:

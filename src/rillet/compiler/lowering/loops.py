@@ -465,10 +465,10 @@ class _Attempt:
             return plus(program, start, growth * turns)
         first = start if isinstance(start, int) else start.number
         key = ("after turns", first, growth, turns.number)
-        if key not in program.noted:
+        if key not in program.made:
             change = self._arithmetic("mul", turns, growth) if growth != 1 else turns
-            program.noted[key] = self._arithmetic("add", change, start) if start != 0 else change
-        return program.noted[key]  # type: ignore[no-any-return]
+            program.made[key] = self._arithmetic("add", change, start) if start != 0 else change
+        return program.made[key]  # type: ignore[no-any-return]
 
     def _arithmetic(self, operation: str, first: Array, second: Length) -> Array:
         return self.program.elementwise(operation, dtypes.int32, first, as_array(self.program, second))

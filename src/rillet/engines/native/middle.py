@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rillet.compiler.arrays import neutral, size_of
+from rillet.compiler.groups import MiddleGroup
 from rillet.compiler.index import Variable, flatten, linear
 from rillet.compiler.scalar import bases_of
-from rillet.compiler.groups import MiddleGroup
 from rillet.engines.native.expressions import Expressions, compute_type
 from rillet.engines.native.kernel import (
     Kernel,

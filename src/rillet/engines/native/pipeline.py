@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rillet.compiler.lowered import Lowered
 from rillet.compiler.passes import Pass, problems_of, run_passes, text_of
-from rillet.compiler.pipeline import Given, lower, schedule
+from rillet.compiler.pipeline import LOWERING, SCHEDULING, Given, lower, schedule
 from rillet.core.execution import ExecutionContext
 from rillet.engines.native.assembly import (
     Assembly,
@@ -80,8 +80,17 @@ ASSEMBLING = (
 )
 
 
+OPTIONAL = frozenset(each.name for each in (*LOWERING, *SCHEDULING, *ASSEMBLING) if each.optional)
+
+
 def compile_function(given: Given) -> Plan:
-    """The native program of a Function. Failed, NeedsValue or NotInitialized where it has none (see Lowering)."""
+    """The native program of a Function. Failed, NeedsValue or NotInitialized where it has none (see Lowering); ValueError if
+    a pass is switched off that is not optional."""
+    wrong = given.program.off - OPTIONAL
+    if wrong:
+        raise ValueError(
+            f"RILLET_PASSES: {', '.join(sorted(wrong))} cannot be switched off, but {', '.join(sorted(OPTIONAL))}"
+        )
     return build(lower(given), given.context)
 
 
@@ -113,7 +122,9 @@ def assembly_text(assembly: Assembly) -> str:
         texts = len({id(kernel.text) for kernel in assembly.kernels})
         return f"kernels: {len(assembly.kernels)}, texts written: {texts}, functions: {len(set(assembly.codes))}"
     if assembly.kernels:
-        return "\n".join(f"; {kernel.name}: {kernel.tasks} tasks\n{kernel.text.rstrip()}" for kernel in assembly.kernels)
+        return "\n".join(
+            f"; {kernel.name}: {kernel.tasks} tasks\n{kernel.text.rstrip()}" for kernel in assembly.kernels
+        )
     return "\n".join(_waves(assembly.region)) if assembly.region is not None else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -143,23 +144,25 @@ class RegionKernels:
 
     # ---- failures -----------------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def checked(self) -> int:
         """After how many steps nothing can fail any more. (Kernels must have been written.)"""
         return max((number for number, step in enumerate(self.steps, 1) if _can_fail(step)), default=0)
 
     def computes_after_checks(self, array: Array) -> bool:
         """Whether the array is computed when nothing can fail any more."""
-        step = self._step_of(array)
-        return step is not None and self.steps.index(step) >= self.checked
+        place = self._place_of.get(array.number)
+        return place is not None and place >= self.checked
 
-    def _step_of(self, array: Array) -> Wave | Branching | None:
-        """The step that computes the array."""
-        for step in self.steps:
+    @functools.cached_property
+    def _place_of(self) -> dict[int, int]:
+        """The place among the steps of the one that computes an array, by the array's number."""
+        result: dict[int, int] = {}
+        for place, step in enumerate(self.steps):
             made = step.control.outputs if isinstance(step, Branching) else [m for g in step.groups for m in g.members]
-            if any(array is member for member in made):
-                return step
-        return None
+            for array in made:
+                result.setdefault(array.number, place)
+        return result
 
     def spare(self, source: Source) -> None:
         """Lets what is computed over `source`, in loops and branches that can fail, begin with a copy instead."""
@@ -169,9 +172,7 @@ class RegionKernels:
             return
         first = self.memory.part(source)
         self.taken_over.discard(first.number)
-        step = self._step_of(first)
-        assert step is not None
-        step.copies.append((first, source))
+        self.steps[self._place_of[first.number]].copies.append((first, source))
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
