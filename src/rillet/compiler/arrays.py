@@ -21,7 +21,7 @@ import numpy as np
 
 from rillet.compiler.index import ZERO, Dynamic, Index, Linear, Variable, flatten, linear, loop_variables, unflatten
 from rillet.compiler.passes import switched_off
-from rillet.compiler.scalar import CHECKS, COSTS, Scalar, Scalars
+from rillet.compiler.scalar import CHECKS, COSTS, Scalar, Scalars, loads
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.core.graph import Operation
@@ -497,7 +497,9 @@ class Arrays:
             conditions = [self.within(part, 0, extent) for part, extent in zip(inner, source.shape, strict=True)]
             return self.choose(conditions, lambda: source.at(*inner), lambda: filler)
 
-        result = self.made[key] = self.map(shape, source.dtype, compute, (source,), 1)
+        behind: dict[int, Array] = {}
+        loads(filler, lambda load: behind.setdefault(load.data[0].number, load.data[0]))
+        result = self.made[key] = self.map(shape, source.dtype, compute, (source, *behind.values()), 1)
         return result
 
     def choose(

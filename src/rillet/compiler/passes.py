@@ -7,6 +7,7 @@ A pass is a function from one form of the program to the next. `RILLET_PASSES=-n
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -36,13 +37,23 @@ class InvalidProgram(AssertionError):
 @functools.singledispatch
 def text_of(program: Any) -> str:
     """The program as text, in whatever form it is."""
-    raise TypeError(f"no text for a {type(program).__name__}")
+    return str(_with_forms(text_of, type(program))(program))
 
 
 @functools.singledispatch
 def problems_of(program: Any) -> list[str]:
     """What is wrong with the program, as sentences: the rules that its form has, and that it breaks."""
-    raise TypeError(f"no rules for a {type(program).__name__}")
+    return list(_with_forms(problems_of, type(program))(program))
+
+
+def _with_forms(function: Any, kind: type) -> Callable[[Any], Any]:
+    """What `function` does with programs of that kind. The modules that say it are loaded when somebody wants to know."""
+    for name in ("function_text", "arrays_text", "verify"):
+        importlib.import_module(f"rillet.compiler.{name}")
+    found: Callable[[Any], Any] = function.dispatch(kind)
+    if found is function.dispatch(object):
+        raise TypeError(f"a {kind.__name__} is no program")
+    return found
 
 
 def switched_off() -> frozenset[str]:

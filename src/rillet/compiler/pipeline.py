@@ -13,9 +13,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import rillet.compiler.arrays_text  # they register the texts of the forms that a program has,
-import rillet.compiler.function_text
-import rillet.compiler.verify  # noqa: F401  (and their rules)
 from rillet.compiler.arrays import Array, Arrays, Source
 from rillet.compiler.lower import Lowering
 from rillet.compiler.lowered import Lowered, separate

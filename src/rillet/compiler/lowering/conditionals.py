@@ -93,7 +93,7 @@ class _Choice:
         if not real:
             return StandIn
         first = real[0]
-        if len(real) == len(values) and all(value is first for value in values) and not self._is_inside(first):
+        if all(_is_same(value, first) for value in real) and not self._is_inside(first):
             return lambda: first
         if isinstance(first, Array):
             return self._merged_arrays(values, first)
@@ -222,6 +222,13 @@ class _Choice:
             return pick(0)
 
         return self.program.map(first.shape, first.dtype, compute, (*self.conditions, *real))
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    if not isinstance(value, Constant) or not isinstance(other, Constant):
+        return value is other
+    same = value.dtype is other.dtype and value.shape == other.shape
+    return same and value.value.tobytes() == other.value.tobytes()
 
 
 def _is_given(array: Array) -> bool:

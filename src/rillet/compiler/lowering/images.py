@@ -5,7 +5,7 @@ Where an element comes from is a table along each axis, which is known; the grad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,28 +27,36 @@ _MOST_TERMS = 24
 # ---- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _picked(program: Arrays, places: Table, extent: int, index: Linear) -> Linear:
-    """places[index], each of which is below `extent`."""
+def _picking(program: Arrays, places: Table, extent: int) -> tuple[Callable[[Linear], Linear], tuple[Array, ...]]:
+    """A function from index to places[index], each of which is below `extent`; and the arrays that it reads."""
     count = len(places)
     first = int(places[0])
     steps = {int(step) for step in np.diff(places)}
     if len(steps) <= 1:
-        return index * (steps.pop() if steps else 0) + first
+        pace = steps.pop() if steps else 0
+        return lambda index: index * pace + first, ()
     times = int(np.argmax(places != first))
     if steps == {0, 1} and np.array_equal(places, first + np.arange(count) // times):
-        return index // times + first
+        return lambda index: index // times + first, ()
     table = program.constant(places, dtypes.int32)
-    return Linear(0, {Dynamic(program.convert(table.at(index), dtypes.int64), extent): 1})
+
+    def looked_up(index: Linear) -> Linear:
+        return Linear(0, {Dynamic(program.convert(table.at(index), dtypes.int64), extent): 1})
+
+    return looked_up, (table,)
 
 
 def _along(program: Arrays, x: Array, axis: int, places: Table) -> Array:
     """The slices of x at `places` along an axis."""
     shape = [*x.shape[:axis], len(places), *x.shape[axis + 1 :]]
+    pick, tables = _picking(program, places, x.shape[axis])
 
     def index(*where: Linear) -> list[Linear]:
-        return [*where[:axis], _picked(program, places, x.shape[axis], where[axis]), *where[axis + 1 :]]
+        return [*where[:axis], pick(where[axis]), *where[axis + 1 :]]
 
-    return program.view(x, shape, index)
+    if not tables:
+        return program.view(x, shape, index)
+    return program.map(shape, x.dtype, lambda *where: x.at(*index(*where)), (x, *tables), 0)
 
 
 def _added_back(
