@@ -498,7 +498,7 @@ class Arrays:
             return self.choose(conditions, lambda: source.at(*inner), lambda: filler)
 
         behind: dict[int, Array] = {}
-        loads(filler, lambda load: behind.setdefault(load.data[0].number, load.data[0]))
+        loads(filler, lambda load: behind.update({load.data[0].number: load.data[0]}))
         result = self.made[key] = self.map(shape, source.dtype, compute, (source, *behind.values()), 1)
         return result
 
@@ -565,7 +565,9 @@ class Arrays:
             filler = self.constant(neutral(kind, dtype or source.dtype), dtype or source.dtype)
             result = self.broadcast(filler, [extent for axis, extent in enumerate(source.shape) if axis not in chosen])
         elif not real and kind.startswith("arg"):
-            result = self.broadcast(self.constant(0, dtype or source.dtype), [e for a, e in enumerate(source.shape) if a not in chosen])
+            result = self.broadcast(
+                self.constant(0, dtype or source.dtype), [e for a, e in enumerate(source.shape) if a not in chosen]
+            )
         elif not real:
             result = source if dtype is None else self.cast(source, dtype)
         elif repeated := self._repeated(source, real, kind):

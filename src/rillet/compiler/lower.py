@@ -123,6 +123,9 @@ class Lowering:
             self.as_value(value) if holds_variable(tensor) or isinstance(value, VariableState) else value
             for tensor, value in zip(function.outputs, self.run(function, inputs, context), strict=True)
         ]
+        for tensor, output in zip(function.outputs, self.outputs, strict=True):
+            if tensor.op.type == "FakeParam" and not isinstance(output, Array):
+                raise Failed(tensor.op, "what a branch returns in the place of another one's value, as a result")
         bounded = first_of(self.outputs)
         if bounded is not None:
             raise Failed(bounded.maker, "a result of unknown size")

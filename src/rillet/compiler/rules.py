@@ -107,8 +107,10 @@ class Call:
         return [int(number) for number in np.asarray(self.value(array)).reshape(-1)]
 
     def axes(self, array: Array, rank: int) -> list[int]:
-        """Axes given as a tensor, counted from the front."""
-        return [axis + rank if axis < 0 else axis for axis in self.integers(array)]
+        """Axes given as a tensor, each once, counted from the front."""
+        result = [axis + rank if axis < 0 else axis for axis in self.integers(array)]
+        self.require(len(set(result)) == len(result), "an axis that is named twice")
+        return result
 
     def require(self, condition: bool, what: str = "shapes that don't fit") -> None:
         """NotLowered unless the condition holds: the reference kernel then says what is wrong."""

@@ -78,7 +78,11 @@ def range_(call: Call, start: Array, limit: Array, delta: Array) -> Array:
     if length is not None and known(delta.at()) == 1:
         call.require(length >= 0)
         return program.map(
-            (length,), dtype, lambda place: program.make("add", dtype, start.at(), _number(call, place, dtype)), (start,), 2
+            (length,),
+            dtype,
+            lambda place: program.make("add", dtype, start.at(), _number(call, place, dtype)),
+            (start,),
+            2,
         )
     first, last, step = [np.asarray(call.value(array)).reshape(()).item() for array in (start, limit, delta)]
     call.require(step != 0 and (last - first) * step >= 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rillet.compiler.arrays import Array, Constant, Map, Row, Source
-from rillet.compiler.control import Conditional, Region
+from rillet.compiler.control import Conditional, Region, dependent
 from rillet.compiler.lowering.list_parts import as_array, require
 from rillet.compiler.lowering.list_values import EqualList, KnownList, ListValue, StoredList
 from rillet.compiler.rules import Call, lowering
@@ -44,6 +44,7 @@ class _Branch:
     results: list[Any]
     variables: dict[VariableState, Array]
     inside: set[int]
+    first: int  # the number of the first
 
 
 class _Choice:
@@ -83,7 +84,7 @@ class _Choice:
             variables = dict(current)
         made = self.program.arrays[first:]
         inside = {array.number for array in made if not isinstance(array, Constant) and not _is_given(array)}
-        return _Branch(results, variables, inside)
+        return _Branch(results, variables, inside, first)
 
     # ---- what the branches return, as one -----------------------------------------------------------------------
 
@@ -129,7 +130,7 @@ class _Choice:
 
     def _merged_lengths(self, values: Sequence[Any], real: Sequence[ListValue]) -> Callable[[], Any]:
         first = real[0].length
-        if all(value.length is first or (isinstance(first, int) and value.length == first) for value in real):
+        if isinstance(first, int) and all(isinstance(value.length, int) and value.length == first for value in real):
             return lambda: first
         return self._merged(
             [value if isinstance(value, StandIn) else as_array(self.program, value.length) for value in values]
@@ -143,7 +144,8 @@ class _Choice:
                 makers.append(lambda: None)
                 continue
             known = next(value for value in values if isinstance(value, KnownList) and value.items[index] is not None)
-            shape = TensorShape(known.item(index, TensorShape(None)).shape)
+            example = known.item(index, TensorShape(None))
+            shape = TensorShape(example.shape if isinstance(example, Array) else None)
             entries = [value if isinstance(value, StandIn) else value.item(index, shape) for value in values]
             makers.append(self._merged(entries))
         return lambda: first._with(tuple(maker() for maker in makers))
@@ -153,6 +155,8 @@ class _Choice:
     def _choose(self) -> None:
         if not self.rows:
             return
+        for branch in self.branches:  # what was made of results to make them alike is the branch's, too
+            branch.inside = dependent(self.program.arrays[branch.first :], branch.inside)
         if self._is_cheap():
             self.chosen = [self._selected(row) for row in self.rows]
             return

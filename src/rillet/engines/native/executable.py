@@ -230,6 +230,8 @@ class NativeExecutable:
         for operation in self.function.operations:
             if operation.control_inputs or any(id(tensor) in given for tensor in operation.outputs):
                 continue
+            if id(operation) in self.denied:
+                continue
             if not operation.inputs:
                 repeatable = operation.definition.fold is not None or operation.type in ("VarHandleOp", "VariableV2")
             else:

@@ -166,5 +166,6 @@ def _waves(region: RegionKernels) -> list[str]:
 
 @problems_of.register
 def assembly_problems(assembly: Assembly) -> list[str]:
-    """What lies in the arena at the same time lies apart."""
-    return [f"slots {slot} and {other} overlap" for slot, other in assembly.memory.overlaps(assembly.places)]
+    """What is read has been computed; what lies in the arena at the same time lies apart."""
+    problems = [] if assembly.region is None else assembly.region.problems()
+    return problems + [f"slots {slot} and {other} overlap" for slot, other in assembly.memory.overlaps(assembly.places)]

@@ -174,6 +174,24 @@ class RegionKernels:
         self.taken_over.discard(first.number)
         self.steps[self._place_of[first.number]].copies.append((first, source))
 
+    def problems(self, around: Collection[int] = ()) -> list[str]:
+        """What is read that is not computed before, here or around. around: the numbers of arrays."""
+        made, result = set(around), []
+        for step in self.steps:
+            made.update(source.number for source, _ in self.updates)
+            if isinstance(step, Branching):
+                read, computed = list(step.control.inputs), list(step.control.outputs)
+                for region in step.regions:
+                    result += region.problems(made)
+            else:
+                read = [array for group in step.groups for array in group.operands]
+                computed = [*step.rows, *[array for group in step.groups for array in group.members]]
+                made.update(array.number for array in computed)
+            unknown = [array for array in read if array.stored and not isinstance(array, (Source, Constant))]
+            result += [f"{array!r} is not computed where it is read" for array in unknown if array.number not in made]
+            made.update(array.number for array in computed)
+        return result
+
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def _take_over(self) -> None:
