@@ -210,7 +210,7 @@ def residual_block():
         steps[name] = with_gradient(lambda image=image: loss(image), image, *p.values())
         if COMPILES and name == "channels last":
             compiled = torch.compile(loss)
-            steps["compile"] = with_gradient(lambda image=image: compiled(image), image, *p.values())
+            steps["compile"] = with_gradient(lambda image=image, compiled=compiled: compiled(image), image, *p.values())
     return steps
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 ELEMENTS = 1 << 24
@@ -26,7 +28,7 @@ def dense(seed, rows, columns):
 def mlp(batch):
     sizes = [784, 512, 256, 10]
     weights = {}
-    for layer, (rows, columns) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (rows, columns) in enumerate(itertools.pairwise(sizes)):
         weights[f"w{layer}"], weights[f"b{layer}"] = dense(layer, rows, columns), np.zeros(columns, np.float32)
     return weights, (normal(10, (batch, 784)), classes(11, batch, 10))
 

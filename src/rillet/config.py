@@ -138,7 +138,13 @@ VERIFY = Flag(
     "whether the compiler checks the program after each of its passes",
 )
 THREADS = Flag("threads", "RILLET_THREADS", _processors, _count(1), "how many threads may compute at once")
-DEBUG = Flag("debug", "RILLET_DEBUG", lambda: 0, _count(0), "how much rillet tells of its work on stderr; 0 is nothing")
+DEBUG = Flag(
+    "debug",
+    "RILLET_DEBUG",
+    lambda: 0,
+    _count(0),
+    "how much is told on stderr: 1 operations without a compiled form, 2 programs too, 3 the program after each pass",
+)
 CACHE = Flag("cache", "RILLET_CACHE", _cache_folder, _folder, "the folder that keeps what was compiled")
 DATA = Flag("data", "RILLET_DATA", _data_folder, _folder, "the folder that keeps data sets; the default is Keras' own")
 NO_COLOR = Flag(

@@ -117,6 +117,18 @@ def test_names_of_operations_stand_behind() -> None:
     assert "exp(%0[i0])  // grow" in program_text(program)
 
 
+def test_variables_of_the_same_name_are_told_apart() -> None:
+    lines = ['program "p"("a", "b") {', '  %0 = variable "a" float32[2]', '  %1 = variable "b" float32[2]']
+    lines += ["  %2 = map float32[2] cost 1: add(%0[i0], %1[i0])", "  return", '  "b" = %2', "}"]
+    program = read_program("\n".join(lines))
+    for state in program.variables:
+        state.name = "w"
+    text = program_text(program)
+    assert text.startswith('program "p"("w", "w\'")')
+    assert text.endswith('"w\'" = %2\n}')
+    assert program_text(read_program(text)) == text
+
+
 def test_opaque_kernels_are_known_by_name() -> None:
     program = lowered(function_of(lambda x: tf.math.top_k(x, 2), (3, 8)))  # type: ignore[arg-type]
     text = program_text(program)

@@ -123,7 +123,9 @@ def as_text(report: dict[str, Any]) -> str:
 
 def _ops_text() -> str:
     counts, rest = count_ops(), without_native_form()
-    head = f"{counts['types']} op types, {counts['differentiable']} with a gradient, {counts['native']} with a native form"
+    head = (
+        f"{counts['types']} op types, {counts['differentiable']} with a gradient, {counts['native']} with a native form"
+    )
     names = textwrap.fill(" ".join(rest), 116, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
     return f"{head}; by reference kernels run these {len(rest)}:\n{names}"
 

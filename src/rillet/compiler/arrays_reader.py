@@ -187,6 +187,8 @@ class _Reader:
         self.tokens.expect(":")
         variables = loop_variables((*batch, *rows, *columns, *inner))
         left, right = self.expressions.over(variables).block(2)
+        if left.operation != "load" or right.operation != "load":
+            raise self.tokens.error("a contraction reads its operands")
         ends = [len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns)]
 
         def place(load: Scalar, parts: Sequence[Variable]) -> Callable[[Index, Index, Index], Index]:

@@ -148,13 +148,24 @@ class _Printer:
         self.arrays = [*inputs, *[array for array in arrays if array.number not in known]]
         self.names = {array.number: f"%{number}" for number, array in enumerate(self.arrays)}
         self.longest = longest
+        self._states: dict[int, str] = {}
         index_of = program.program.index_of
         self.expressions = ExpressionPrinter(self.names, {} if index_of is None else index_of)
 
+    def _state(self, state: Any) -> str:
+        """The name of a variable, in quotes; others of the same name get a prime."""
+        known = self._states.get(id(state))
+        if known is None:
+            known = state.name
+            while known in self._states.values():
+                known += "'"
+            self._states[id(state)] = known
+        return quoted(known)
+
     def whole(self, word: str, lines: Sequence[str], updates: Sequence[tuple[Source, Array]] = ()) -> str:
         program = self.program
-        given = [self.names[x.number] if isinstance(x, Source) else quoted(x.name) for x in program.inputs]
-        changes = [f"{quoted(state.name)} = {self.names[value.number]}" for state, value in program.updates]
+        given = [self.names[x.number] if isinstance(x, Source) else self._state(x) for x in program.inputs]
+        changes = [f"{self._state(state)} = {self.names[value.number]}" for state, value in program.updates]
         changes += [f"{self.names[source.number]} = {self.names[value.number]}" for source, value in updates]
         returned = f"return {self._list(program.outputs)}".strip()
         body = [*self._missing_inputs(lines), *lines, returned, *changes]
@@ -177,7 +188,7 @@ class _Printer:
         """An array that is no map, as it stands among the others."""
         name = self.names[array.number]
         if isinstance(array, Source):
-            kind = {"input": "input", "variable": f"variable {quoted(array.name)}"}.get(array.kind, quoted(array.kind))
+            kind = self._kind(array)
             return f"{name} = {kind} {type_text(array)}{self._origin(array)}"
         if isinstance(array, Constant):
             return f"{name} = constant {type_text(array)} {self._value(array)}{self._origin(array)}"
@@ -188,6 +199,11 @@ class _Printer:
             return self._contraction(array, "")
         assert isinstance(array, Output)
         return self._opaque(array)
+
+    def _kind(self, array: Source) -> str:
+        if array.kind == "variable":
+            return f"variable {self._state(array.key)}"
+        return "input" if array.kind == "input" else quoted(array.kind)
 
     def map(self, array: Map, formula: Scalar, is_named: bool) -> str:
         repeats = f" repeats {array.repeats}" if array.repeats > 1 else ""

@@ -128,7 +128,8 @@ def apply_ufunc(program: Arrays, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Ar
     dtype = _dtype_of(inputs)
     if ufunc in _LOGICAL or ufunc is np.logical_not:
         parts = [as_array(program, value, dtypes.bool) for value in inputs]
-        return program.elementwise(_LOGICAL.get(ufunc, "not"), dtypes.bool, *parts)
+        logical: dict[Any, str] = {**_LOGICAL}
+        return program.elementwise(logical.get(ufunc, "not"), dtypes.bool, *parts)
     if ufunc in _TEST:
         parts = [as_array(program, value, dtype) for value in inputs]
         if not dtype.is_floating:

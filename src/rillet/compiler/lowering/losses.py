@@ -15,7 +15,7 @@ def sparse_cross_entropy(call: Call, features: Array, labels: Array) -> list[Arr
     call.require(features.rank == 2 and features.size > 0 and labels.shape == features.shape[:1])
     program, dtype = call.program, features.dtype
     batch, classes = features.shape
-    exponentials, total, shifted = exponentials_of(program, features)
+    exponentials, total, _ = exponentials_of(program, features)
 
     def loss(row: object) -> Scalar:
         label = program.dynamic(labels.at(row), classes)  # type: ignore[arg-type]

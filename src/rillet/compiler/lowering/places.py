@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Map, Row, size_of
-from rillet.compiler.index import Linear, Variable
+from rillet.compiler.index import Linear
 from rillet.compiler.rules import Call, NotLowered
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
@@ -106,12 +105,3 @@ def row_at(buffer: Array, index: Array, limit: int) -> Array:
         return buffer.at(position(program, index.at(), limit), *place)
 
     return program.map(shape, buffer.dtype, compute, (buffer, index), 0)
-
-
-def number_of(program: Arrays, scalar: Scalar) -> Scalar:
-    """An index as a number to compute with (int64)."""
-    return program.convert(scalar, dtypes.int64)
-
-
-def variables(shape: Sequence[int], name: str = "i") -> tuple[Variable, ...]:
-    return tuple(Variable(f"{name}{place}", extent) for place, extent in enumerate(shape))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-
 from rillet.compiler.arrays import Array
 from rillet.compiler.numpy_like import Traced, Untraceable, as_array
 from rillet.compiler.rules import RULES, Call, lowering

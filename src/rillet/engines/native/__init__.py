@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rillet.core.execution import Executable, ExecutionContext, Plan
 
 if TYPE_CHECKING:
-    from rillet.core.opdef import OpDef
     from rillet.core.function import Function
+    from rillet.core.opdef import OpDef
 
 
 @functools.cache

@@ -194,7 +194,6 @@ class _Variables:
         memory.fixed.add(slot)
         return Variable(slot, state, mode, np.dtype(anchor.dtype.numpy_dtype), anchor.shape)
 
-
     def _stays_if_the_run_fails(self, source: Source | None, value: Array) -> bool:
         """Whether the variable is written over when nothing can fail any more: a run that fails leaves variables as they
         were. (But for rows that are scattered before one with a bad index.)"""

@@ -15,7 +15,7 @@ from rillet.engines.native.regions import Branching, RegionKernels, Wave, over_w
 from rillet.engines.native.steps import Address, Branch, Copy, Halt, Jump, Step, Swap
 from rillet.engines.native.steps import Kernel as KernelStep
 
-_NANOSECONDS = 0.35  # a vector operation
+NANOSECONDS = 0.35  # a vector operation
 _PENDING = Halt()  # stands where a jump goes whose target is not known yet
 
 
@@ -78,7 +78,7 @@ class Composer:
             if kernel.scratch:
                 operands.append(self.memory.new_slot())
                 self.memory.touch_slot(operands[-1], kernel.scratch, self.time)
-            cost = int(kernel.work * _NANOSECONDS) + 20
+            cost = int(kernel.work * NANOSECONDS) + 20
             code = self.codes[id(kernel)]
             self.steps.append(KernelStep(code, operands, kernel.tasks, cost, same_wave=position > 0, name=kernel.name))
 

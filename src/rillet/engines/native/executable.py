@@ -27,15 +27,26 @@ from rillet.core.graph import Operation
 from rillet.core.tensor import SymbolicTensor
 from rillet.engines.blockwise import BlockwiseExecutable
 from rillet.engines.native.assembly import Plan
+from rillet.engines.native.compiler import CompilerUnavailable
+from rillet.engines.native.frames import ProgramFailure
 from rillet.engines.native.lists import lists_between, lists_outside
 from rillet.engines.native.pipeline import compile_function
-from rillet.engines.native.frames import ProgramFailure
 from rillet.engines.reference import dereference
 
 # Programs kept for one segment: as many signatures.
 _MOST_PROGRAMS = 64
 # Graphs of at least so many operations, or on so many bytes, are compiled when they are first seen.
 _HEAVY_OPERATIONS, _HEAVY_BYTES = 12, 1 << 18
+
+
+_unavailable: list[str] = []  # why nothing can be compiled here
+
+
+def _say_unavailable(error: CompilerUnavailable) -> None:
+    """Says, once, that programs run on NumPy."""
+    if not _unavailable:
+        _unavailable.append(str(error))
+        print(f"rillet: programs are not compiled, but run on NumPy: {error}", file=sys.stderr)
 
 
 class Segment:
@@ -50,6 +61,7 @@ class Segment:
         self.passes_variables = any(not supported(tensor.dtype) or holds_variable(tensor) for tensor in function.inputs)
         self._reference: BlockwiseExecutable | None = None
         self._lock = threading.RLock()
+        self._broken = False
         self._last: tuple[Callable[..., Any], tuple[Any, ...]] | None = (
             None  # what was called last, for which variables
         )
@@ -121,6 +133,8 @@ class Segment:
 
     def _compiled(self, key: Any, arrays: Sequence[Any]) -> Plan | None:
         """The program for this signature; None while it is not worth one, or variables have no value yet."""
+        if self._broken or _unavailable:
+            return None
         seen = self.seen[key] = self.seen.get(key, 0) + 1
         if len(self.seen) > 4 * _MOST_PROGRAMS:
             self.seen.clear()
@@ -129,6 +143,19 @@ class Segment:
         try:
             plan = self._compiled_now(arrays)
         except NotInitialized:
+            return None
+        except Failed:
+            raise
+        except CompilerUnavailable as error:
+            _say_unavailable(error)
+            return None
+        except Exception as error:
+            if config.VERIFY.value:
+                raise
+            # A fault of the compiler's own must not stop a program that NumPy can run.
+            self._broken = True
+            if config.DEBUG.value >= 1:
+                print(f"rillet: {self.function.name} is not compiled: {error!r}", file=sys.stderr)
             return None
         self.seen.pop(key, None)
         return plan

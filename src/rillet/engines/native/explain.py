@@ -16,6 +16,7 @@ from rillet.core.execution import ExecutionContext
 from rillet.core.function import Function
 from rillet.core.graph import Operation
 from rillet.engines.native.assembly import Plan as Compiled
+from rillet.engines.native.composition import NANOSECONDS
 from rillet.engines.native.executable import NativeExecutable, Segment
 from rillet.engines.native.kernel import Kernel
 from rillet.engines.native.regions import Branching, RegionKernels
@@ -199,7 +200,7 @@ def _kernels(compiled: Compiled, first: int) -> Iterator[KernelPlan]:
             operations,
             kernel.name,
             kernel.tasks,
-            kernel.work * 0.35,
+            kernel.work * NANOSECONDS,
             [_label(array) for _, array in sorted({array.number: array for array in group.operands}.items())],
             [_label(array) for array in group.stores],
             None if earlier == number else earlier,

@@ -15,7 +15,7 @@ from rillet.compiler.scalar import Scalar, parts_of
 from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.engines.native import random_numbers, storage, vecmath
-from rillet.engines.native.llvm import Builder, Region, Value, element_of, is_float, lanes_of, size_of, vector
+from rillet.engines.native.llvm import Builder, Region, Value, element_of, is_float, lanes_of, vector
 from rillet.engines.native.target import Target
 
 _STORAGE = {

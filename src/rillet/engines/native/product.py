@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rillet.compiler.arrays import Array, Contraction, size_of
+from rillet.compiler.groups import RowsGroup, operand_loads, operand_variables
 from rillet.compiler.index import Linear, Variable, strides_of
 from rillet.compiler.scalar import Scalar, bases_of, can_fail, loads
-from rillet.compiler.groups import RowsGroup, operand_loads, operand_variables
 from rillet.engines.native.contraction import Strided, contraction
 from rillet.engines.native.expressions import ERROR, Expressions, storage_type
 from rillet.engines.native.kernel import Kernel, unravelled

@@ -178,19 +178,27 @@ class RegionKernels:
         """What is read that is not computed before, here or around. around: the numbers of arrays."""
         made, result = set(around), []
         for step in self.steps:
-            made.update(source.number for source, _ in self.updates)
+            for array in self._read_by(step):
+                if array.stored and not isinstance(array, (Source, Constant)) and array.number not in made:
+                    result.append(f"{array!r} is not computed where it is read")
             if isinstance(step, Branching):
-                read, computed = list(step.control.inputs), list(step.control.outputs)
                 for region in step.regions:
                     result += region.problems(made)
-            else:
-                read = [array for group in step.groups for array in group.operands]
-                computed = [*step.rows, *[array for group in step.groups for array in group.members]]
-                made.update(array.number for array in computed)
-            unknown = [array for array in read if array.stored and not isinstance(array, (Source, Constant))]
-            result += [f"{array!r} is not computed where it is read" for array in unknown if array.number not in made]
-            made.update(array.number for array in computed)
+            made.update(array.number for array in self._made_by(step))
         return result
+
+    @staticmethod
+    def _made_by(step: Wave | Branching) -> list[Array]:
+        if isinstance(step, Branching):
+            return list(step.control.outputs)
+        return [*step.rows, *[array for group in step.groups for array in group.members]]
+
+    def _read_by(self, step: Wave | Branching) -> list[Array]:
+        """What a step reads of what it does not make itself."""
+        if isinstance(step, Branching):
+            return list(step.control.inputs)
+        made = {array.number for array in self._made_by(step)}
+        return [array for group in step.groups for array in group.operands if array.number not in made]
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
