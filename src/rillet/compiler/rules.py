@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rillet.compiler.arrays import Array, Arrays, Constant, Source
+from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.core.graph import Operation
 from rillet.core.opdef import argument_dtypes
@@ -66,7 +67,13 @@ def lowering_of_lists(*types: str) -> Callable[[SomeRule], SomeRule]:
     """Registers a rule for an op that is given lists of tensors. For arrays it may have another one."""
 
     def decorate(rule: SomeRule) -> SomeRule:
-        LISTS.update(dict.fromkeys(types, rule))
+        def checked(call: Call, *values: Any) -> Any:
+            for value, tensor in zip(values, call.operation.inputs, strict=False):
+                if tensor.dtype.base_dtype is dtypes.variant and not hasattr(value, "zeros_like"):
+                    call.require(False, "what stands in the place of a list that another branch makes")
+            return rule(call, *values)
+
+        LISTS.update(dict.fromkeys(types, checked))
         return rule
 
     return decorate

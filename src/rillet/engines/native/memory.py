@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -166,21 +167,15 @@ class Memory:
         is in use. share: whether what is not in use at the same time may lie in the same place."""
         self._extend()
         end = max((last for _, _, last in self._needs.values()), default=0)
+        places = _Places(len(self._needs))
+        changes = np.zeros(end + 2, np.int64)  # how many bytes more are in use from one wave to the next
         result: list[tuple[int, int]] = []
-        placed: list[tuple[int, int, int, int]] = []
-        by_wave: dict[int, int] = {}
         for slot, (size, first, last) in sorted(self._needs.items(), key=lambda item: -item[1][0]):
-            offset = 0
-            held = (first, last) if share else (0, end)
-            for begin, behind, start, stop in sorted(placed):
-                if start <= held[1] and held[0] <= stop and begin < offset + size and offset < behind:
-                    offset = behind
-            placed.append((offset, offset + size, *held))
-            result.append((slot, offset))
-            self.size = max(self.size, offset + size)
-            for wave in range(first, last + 1):
-                by_wave[wave] = by_wave.get(wave, 0) + size
-        self.needed = max(by_wave.values(), default=0)
+            result.append((slot, places.add(size, *((first, last) if share else (0, end)))))
+            changes[first] += size
+            changes[last + 1] -= size
+        self.size = max((offset + self._needs[slot][0] for slot, offset in result), default=0)
+        self.needed = int(np.cumsum(changes).max())
         return result
 
     def overlaps(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -192,3 +187,32 @@ class Memory:
             if start <= last and first <= stop and there < offset + size and offset < there + width:
                 result.append((slot, other))
         return result
+
+
+class _Places:
+    """What lies in a block of memory, in the order of addresses."""
+
+    def __init__(self, most: int) -> None:
+        self._count = 0
+        self._fields = np.zeros((4, most), np.int64)  # where it begins and ends, and when
+
+    def add(self, size: int, first: int, last: int) -> int:
+        """The lowest place that is free from `first` to `last`, which is then taken."""
+        count = self._count
+        begin, end, start, stop = self._fields[:, :count]
+        together = (start <= last) & (stop >= first)
+        offset = _lowest_gap(begin[together], end[together], size)
+        at = int(np.searchsorted(begin, offset))
+        self._fields[:, at + 1 : count + 1] = self._fields[:, at:count]
+        self._fields[:, at] = offset, offset + size, first, last
+        self._count += 1
+        return offset
+
+
+def _lowest_gap(begin: np.ndarray[Any, Any], end: np.ndarray[Any, Any], size: int) -> int:
+    """Where `size` bytes fit between pieces, which are sorted by where they begin, and may overlap."""
+    if not len(begin) or begin[0] >= size:
+        return 0
+    reached = np.maximum.accumulate(end)
+    gaps = begin[1:] - reached[:-1] >= size
+    return int(reached[gaps.argmax()] if gaps.any() else reached[-1])
