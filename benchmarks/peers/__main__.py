@@ -140,14 +140,20 @@ def main() -> None:
         if any(name.startswith("rillet") for name in results):
             rows.append(row(workload, results, machine))
             print(rows[-1], file=sys.stderr, flush=True)
+            if options.write:
+                _write(machine, rows)
+    print("\n".join([HEAD, *rows]))
+    print(json.dumps(details), file=sys.stderr)
+
+
+def _write(machine: limits.Machine, rows: list[str]) -> None:
+    """Puts the table into docs/performance.md."""
+    page = HERE.parent.parent / "docs" / "performance.md"
+    text = page.read_text()
+    begin, end = "<!-- table -->", "<!-- end of table -->"
+    head, rest = text.split(begin)[0], text.split(end)[1]
     table = "\n".join([HEAD, *rows])
-    print(json.dumps(details))
-    if options.write:
-        page = HERE.parent.parent / "docs" / "performance.md"
-        text = page.read_text()
-        begin, end = "<!-- table -->", "<!-- end of table -->"
-        head, rest = text.split(begin)[0], text.split(end)[1]
-        page.write_text(f"{head}{begin}\n{machine}\n\n{table}\n{end}{rest}")
+    page.write_text(f"{head}{begin}\n{machine}\n\n{table}\n{end}{rest}")
 
 
 if __name__ == "__main__":
