@@ -16,35 +16,38 @@ from rillet.engines.native.composition import Composer
 from rillet.engines.native.jit import Code, compile_kernels
 from rillet.engines.native.kernel import Kernel
 from rillet.engines.native.memory import Memory
-from rillet.engines.native.program import Program
 from rillet.engines.native.regions import RegionKernels
 from rillet.engines.native.runtime import Lock
 from rillet.engines.native.signature import Input, Output, Variable
 from rillet.engines.native.steps import Step
+from rillet.engines.native.stored import Parts
 from rillet.engines.native.target import Target, host
 from rillet.engines.native.writing import KernelWriter
 
 
-@dataclass
 class Plan:
-    """A compiled program, and what it consists of. needed_bytes: the most that is in use at the same time in the arena."""
+    """A compiled program. assembly: how it was put together; None if it was put together by another process."""
 
-    program: Program
-    kernels: list[Kernel]
-    arena_bytes: int
-    needed_bytes: int
-    schedule: Schedule
-    region: RegionKernels
-    result_bytes: int = 0  # of the largest result
-
-    def __post_init__(self) -> None:
+    def __init__(self, parts: Parts, context: ExecutionContext, assembly: Assembly | None = None) -> None:
+        self.parts = parts
+        self.assembly = assembly
+        self.program = parts.program(context.resource(("native", "lock"), Lock) if parts.locks else None)
         self.call: Callable[..., Any] = self.program.call
-        if self.result_bytes >= blocks.LARGE:
+        if parts.result_bytes >= blocks.LARGE:
             self.call = self._call_reusing_blocks
 
     def _call_reusing_blocks(self, *arrays: Any) -> Any:
         with blocks.reusing_blocks():
             return self.program.call(*arrays)
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.parts.arena_bytes
+
+    @property
+    def needed_bytes(self) -> int:
+        """The most that is in use at the same time in the arena."""
+        return self.parts.needed_bytes
 
 
 @dataclass
@@ -128,8 +131,8 @@ def place(assembly: Assembly) -> Assembly:
 def link(assembly: Assembly) -> Assembly:
     """Makes the program."""
     memory, lowered = assembly.memory, assembly.schedule.lowered
-    assert lowered is not None and assembly.region is not None
-    program = Program(
+    assert lowered is not None
+    parts = Parts(
         assembly.steps,
         memory.count,
         assembly.inputs,
@@ -139,12 +142,11 @@ def link(assembly: Assembly) -> Assembly:
         arena_bytes=memory.size,
         arena_slots=assembly.places,
         error_slot=memory.error_slot,
-        lock=assembly.context.resource(("native", "lock"), Lock) if lowered.updates else None,
+        locks=bool(lowered.updates),
+        needed_bytes=memory.needed,
+        result_bytes=max((output.bytes for output in lowered.outputs), default=0),
     )
-    largest = max((output.bytes for output in lowered.outputs), default=0)
-    assembly.plan = Plan(
-        program, assembly.kernels, memory.size, memory.needed, assembly.schedule, assembly.region, largest
-    )
+    assembly.plan = Plan(parts, assembly.context, assembly)
     return assembly
 
 

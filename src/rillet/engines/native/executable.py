@@ -29,8 +29,10 @@ from rillet.engines.blockwise import BlockwiseExecutable
 from rillet.engines.native.assembly import Plan
 from rillet.engines.native.compiler import CompilerUnavailable
 from rillet.engines.native.frames import ProgramFailure
+from rillet.engines.native.identity import Identity, Unidentified
 from rillet.engines.native.lists import lists_between, lists_outside
 from rillet.engines.native.pipeline import compile_function
+from rillet.engines.native.stored import NeedsInput, pack, recall, remember, unpack
 from rillet.engines.reference import dereference
 
 # Programs kept for one segment: as many signatures.
@@ -160,22 +162,60 @@ class Segment:
         self.seen.pop(key, None)
         return plan
 
-    def _compiled_now(self, arrays: Sequence[Any]) -> Plan:
+    def _compiled_now(self, arrays: Sequence[Any], anew: bool = False) -> Plan:
+        """anew: by this process, whatever is kept on disk."""
         while True:
             try:
-                return self._compile(arrays)
-            except NeedsValue as need:
-                self.by_value.add(need.source.key)
+                return self._compile(arrays) if anew else self._recalled_or_compiled(arrays)
+            except NeedsInput as need:
+                self.by_value.add(need.position)
 
     def plan_for(self, arrays: Sequence[Any]) -> Plan:
-        """The program for arrays like these, compiled now if there is none. Failed or NotInitialized where it has none."""
+        """The program for arrays like these, compiled by this process. Failed or NotInitialized where it has none."""
         given = [_in_order(value) for value in arrays]
         with self._lock:
             plan = self.plans.get(self._signature(given))
-            if plan is None:
-                plan = self._compiled_now(given)
+            if plan is None or plan.assembly is None:
+                plan = self._compiled_now(given, anew=True)
                 self.plans[self._signature(given)] = plan
             return plan
+
+    def _recalled_or_compiled(self, arrays: Sequence[Any]) -> Plan:
+        """The program that is kept on disk, or else a new one."""
+        if config.DEBUG.value >= 2:
+            return self._compile(arrays)
+        try:
+            identity = Identity(self.function, self._given(arrays), self.context)
+        except Unidentified:
+            return self._compile(arrays)
+        if config.VERIFY.value:
+            return self._verified(arrays, identity)
+        parts = recall(identity)
+        if parts is not None:
+            return Plan(parts, self.context)
+        try:
+            plan = self._compile(arrays)
+        except (Failed, NeedsInput) as outcome:
+            remember(identity, outcome)
+            raise
+        remember(identity, plan.parts)
+        return plan
+
+    def _verified(self, arrays: Sequence[Any], identity: Identity) -> Plan:
+        """A new program, as another process would find it on disk."""
+        plan = self._compile(arrays)
+        data = pack(plan.parts, identity)
+        parts = None if data is None else unpack(data, identity)
+        return plan if parts is None else Plan(parts, self.context, plan.assembly)
+
+    def _given(self, arrays: Sequence[Any]) -> list[Any]:
+        """What programs for these arrays depend on."""
+        return [
+            value
+            if value.__class__ is VariableState or position in self.by_value
+            else (tensor.dtype.base_dtype, value.shape)
+            for position, (value, tensor) in enumerate(zip(arrays, self.function.inputs, strict=True))
+        ]
 
     def _is_heavy(self, arrays: Sequence[Any]) -> bool:
         if config.COMPILE.value == "always" or len(self.function.operations) >= _HEAVY_OPERATIONS:
@@ -197,7 +237,10 @@ class Segment:
             program.constant(array, tensor.dtype.base_dtype) if position in self.by_value else value
             for position, (value, array, tensor) in enumerate(zip(inputs, arrays, self.function.inputs, strict=True))
         ]
-        plan = compile_function(Given(self.function, known, inputs, self.context, program))
+        try:
+            plan = compile_function(Given(self.function, known, inputs, self.context, program))
+        except NeedsValue as need:
+            raise NeedsInput(need.source.key) from need
         if config.DEBUG.value >= 2:
             print(f"rillet: {self.function.name}\n{plan.program.describe()}", file=sys.stderr)
         return plan

@@ -175,8 +175,8 @@ def _explain_body(executable: NativeExecutable, body: Any, arrays: Sequence[Any]
             plan.steps += _kernels(compiled, len(plan.steps))
             plan.arena_bytes = max(plan.arena_bytes, compiled.arena_bytes)
             plan.needed_bytes = max(plan.needed_bytes, compiled.needed_bytes)
-            assert compiled.schedule.lowered is not None
-            outputs = compiled.schedule.lowered.outputs
+            assert compiled.assembly is not None and compiled.assembly.schedule.lowered is not None
+            outputs = compiled.assembly.schedule.lowered.outputs
             return [np.empty(array.shape, array.dtype.numpy_dtype) for array in outputs]
     else:
         for operation in function.operations:
@@ -193,7 +193,8 @@ def _explain_body(executable: NativeExecutable, body: Any, arrays: Sequence[Any]
 
 def _kernels(compiled: Compiled, first: int) -> Iterator[KernelPlan]:
     seen: dict[str, int] = {}
-    for number, (group, kernel, inside) in enumerate(_groups(compiled.region, ()), first):
+    assert compiled.assembly is not None and compiled.assembly.region is not None
+    for number, (group, kernel, inside) in enumerate(_groups(compiled.assembly.region, ()), first):
         earlier = seen.setdefault(kernel.text, number)
         operations = _operations(group)
         yield KernelPlan(

@@ -19,7 +19,7 @@ from rillet.engines.native import target as targets
 from rillet.engines.native.compiler import CompilerUnavailable
 from rillet.engines.native.target import Target
 
-__all__ = ["Code", "CompilerUnavailable", "assembly", "available", "compile_kernels", "emit_object"]
+__all__ = ["Code", "CompilerUnavailable", "assembly", "available", "compile_kernels", "emit_object", "load_kernels"]
 
 ENTRY = "kernel"
 
@@ -28,12 +28,14 @@ _FORMAT = "1"
 
 
 class Code:
-    """Machine code in memory, which lives as long as this object does. `address` is where its function begins."""
+    """Machine code in memory, which lives as long as this object does. `address` is where its function begins; `key` is
+    what it is called on disk."""
 
-    __slots__ = ("__weakref__", "_owner", "address")
+    __slots__ = ("__weakref__", "_owner", "address", "key")
 
-    def __init__(self, address: int, owner: object) -> None:
+    def __init__(self, address: int, owner: object, key: bytes = b"") -> None:
         self.address = address
+        self.key = key
         self._owner = owner
 
 
@@ -72,8 +74,26 @@ def compile_kernels(
         packed = _find_or_compile(missing, target)
         for whole, code in codes.items():
             if code is None:
-                codes[whole] = _in_use[whole] = _load(packed[whole[0]], dict(whole[1]))
+                codes[whole] = _in_use[whole] = _load(whole[0], packed[whole[0]], dict(whole[1]))
     return [code for code in map(codes.get, wanted) if code is not None]
+
+
+def load_kernels(keys: Sequence[bytes]) -> list[Code] | None:
+    """The code that was compiled under these keys (from texts that need no symbols), in order; None if some is gone."""
+    store = cache.default()
+    with _compiling:
+        codes: dict[bytes, Code] = {}
+        for key in keys:
+            if key in codes:
+                continue
+            code = _in_use.get((key, ()))
+            if code is None:
+                packed = store.load(key)
+                if packed is None:
+                    return None
+                code = _in_use[(key, ())] = _load(key, packed, {})
+            codes[key] = code
+    return [codes[key] for key in keys]
 
 
 def emit_object(text: str, target: Target | None = None) -> bytes:
@@ -139,14 +159,14 @@ def _link(data: bytes) -> bytes:
         return _OBJECT + data
 
 
-def _load(packed: bytes, symbols: Mapping[str, int]) -> Code:
+def _load(key: bytes, packed: bytes, symbols: Mapping[str, int]) -> Code:
     if packed[:1] == _OBJECT:
-        return _load_with_llvm(packed[1:], symbols)
+        return _load_with_llvm(key, packed[1:], symbols)
     image = elf.Image.unpack(packed[1:])
     if image.machine != elf.host_machine():
         raise ValueError("this code was compiled for another kind of processor")
     try:
-        return Code(*elf.load(image, symbols))
+        return Code(*elf.load(image, symbols), key)
     except OSError as error:
         raise CompilerUnavailable(f"compiled code cannot be loaded: {error}") from error
 
@@ -159,10 +179,10 @@ def _llvm_linker() -> Any:
 _libraries = itertools.count()
 
 
-def _load_with_llvm(data: bytes, symbols: Mapping[str, int]) -> Code:
+def _load_with_llvm(key: bytes, data: bytes, symbols: Mapping[str, int]) -> Code:
     """The way for object files that our linker does not know, as on systems without ELF."""
     builder = compiler.llvm().JITLibraryBuilder().add_object_img(data).add_current_process().export_symbol(ENTRY)
     for name, address in symbols.items():
         builder.import_symbol(name, address)
     library = builder.link(_llvm_linker(), f"kernel{next(_libraries)}")
-    return Code(library[ENTRY], library)
+    return Code(library[ENTRY], library, key)
