@@ -116,6 +116,9 @@ class FuncGraph(Graph):
         self.structured_outputs: Any = None
         self.may_create_variables = True
         self.created_variables = 0
+        self.arguments: dict[
+            str, Tensor
+        ] = {}  # while it is traced for a call: those of the call, by the parameter's name
         self.control_captures: list[Operation] = []
         self._captures: dict[int, tuple[Tensor, SymbolicTensor]] = {}
         self._aliases: dict[int, tuple[Tensor, SymbolicTensor]] = {}

@@ -18,6 +18,7 @@ from rillet.core.function import Function
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import TensorShape, as_shape
 from rillet.core.tensor import EagerTensor, SymbolicTensor
+from rillet.data.elements import DatasetElements, begun
 from rillet.data.iterator import (
     GraphIterator,
     NumpyIterator,
@@ -121,6 +122,10 @@ class Dataset:
                 "`tf.data.Dataset` only supports Python-style iteration in eager mode or within tf.function."
             )
         return OwnedIterator(resumable(self._value), self._structure, Dataset._element)
+
+    def _graph_elements(self) -> DatasetElements:
+        """What a loop of a converted tf.function goes through: from the beginning, whenever it runs."""
+        return DatasetElements(begun(self._variant_tensor, self._structure), self._structure, Dataset._element)
 
     @staticmethod
     def _element(tensor: Any, spec: Any) -> Dataset:

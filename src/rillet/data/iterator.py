@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,10 +13,11 @@ from rillet import errors
 from rillet.core import nest
 from rillet.core.context import state
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.dtypes import as_dtype, string
+from rillet.core.dtypes import as_dtype, resource, string
 from rillet.core.export import public
 from rillet.core.shapes import as_shape
 from rillet.core.tensor import EagerTensor
+from rillet.data.elements import DatasetElements
 from rillet.data.structure import Structure
 from rillet.errors import user_site
 from rillet.frontend.function import TensorSpec
@@ -48,7 +50,21 @@ class OwnedIterator:
     def __iter__(self) -> OwnedIterator:
         return self
 
+    @functools.cached_property
+    def _handle(self) -> EagerTensor:
+        """What graphs know this iterator by."""
+        value = nodes.IteratorValue()
+        value.run = self._run
+        return EagerTensor(value, resource)
+
+    def _graph_elements(self) -> DatasetElements:
+        return DatasetElements(self._handle, self._structure, self._dataset)
+
     def __next__(self) -> Any:
+        """Inside a tf.function: what gives the next element each time that runs, and OutOfRangeError at the end."""
+        if state().graph is not None:
+            tensors = apply_op(nodes.GET_NEXT, (self._handle,), self._structure.attributes())
+            return self._structure.packed(list(tensors), self._dataset)
         try:
             element = next(self._run)
         except (ValueError, TypeError, IndexError) as error:

@@ -16,6 +16,8 @@ from rillet.core.function import FuncGraph, Function
 from rillet.core.shapes import TensorShape
 from rillet.core.sparse_tensor import SparseTensor
 from rillet.core.tensor import Tensor
+from rillet.frontend.autograph.context import converting
+from rillet.frontend.autograph.conversion import home_of, traced_form
 from rillet.frontend.function import TensorSpec
 from rillet.frontend.variable import Variable
 
@@ -130,12 +132,13 @@ def traced(
     """
     graph = FuncGraph(name)
     graph.may_create_variables = False
-    with graph.as_default(), context.without_recording():
+    with graph.as_default(), context.without_recording(), converting(True, home_of(function)):
+        form = traced_form(function, True)
         arguments = []
         for structure in takes:
             inputs = [graph.add_input(spec.dtype, spec.shape) for spec in structure.flat]
             arguments.append(structure.packed(inputs, dataset))
-        result = returns(function(*_spread(arguments)))
+        result = returns(form(*_spread(arguments)))
         graph.outputs = [graph.capture(tensor) for tensor in tensors_of(result)]
     return Traced(graph.function(), graph.external_captures, Structure.of_values(result))
 

@@ -182,32 +182,49 @@ def _cond(graph: Graph, pred: Any, true_fn: Any, false_fn: Any, strict: bool, na
     with graph.name_scope(name or "cond") as scope:
         pred = _predicate(graph, pred, v2)
         branches = [
-            _Branch(body_graph(f"{scope[:-1]}_{label}", graph), scope, function, label, strict or v2, v2)
+            Branch.of(body_graph(f"{scope[:-1]}_{label}", graph), scope, function, label, strict or v2, v2)
             for label, function in (("true", true_fn), ("false", false_fn))
         ]
         _check_alike(branches[0], branches[1], v2)
-        return _selected(graph, pred, branches, scope, v2, "If")
+        return selected(graph, pred, branches, scope, v2, "If")
 
 
-class _Branch:
+class Branch:
     """One branch, traced: its graph, and the structure of tensors that it returns."""
 
-    def __init__(
-        self, graph: FuncGraph, scope: str, function: Callable[[], Any], label: str, strict: bool, v2: bool
-    ) -> None:
+    def __init__(self, graph: FuncGraph, scope: str) -> None:
         self.graph = graph
+        self.scope = scope
+        self.is_operation = False
+        self.structure: Any = None
+
+    @classmethod
+    def of(
+        cls, graph: FuncGraph, scope: str, function: Callable[[], Any], label: str, strict: bool, v2: bool
+    ) -> Branch:
+        """The branch that calls `function`."""
+        branch = cls(graph, scope)
         with tracing(graph, scope):
             returned = function() if strict else _unpacked(function())
             if returned is None and not v2:
                 raise ValueError(f"'{label}_fn' must have a return value.")
-            self.is_operation = isinstance(returned, Operation)
-            self.structure = _as_tensors(graph, returned, label == "true")
-            graph.outputs = _flat_tensors(self.structure)
-            if not graph.outputs:  # the op that runs the branch is reached through an output
-                graph.outputs = [graph.capture(convert_to_tensor(True))]
+            branch._give(returned, label == "true")
+        return branch
+
+    def give(self, structure: Any) -> None:
+        """Makes `structure` what the branch returns."""
+        with tracing(self.graph, self.scope):
+            self._give(structure, True)
+
+    def _give(self, returned: Any, pivot: bool) -> None:
+        self.is_operation = isinstance(returned, Operation)
+        self.structure = _as_tensors(self.graph, returned, pivot)
+        self.graph.outputs = _flat_tensors(self.structure)
+        if not self.graph.outputs:  # the op that runs the branch is reached through an output
+            self.graph.outputs = [self.graph.capture(convert_to_tensor(True))]
 
 
-def _selected(graph: Graph, selector: Any, branches: Sequence[_Branch], scope: str, v2: bool, op_name: str) -> Any:
+def selected(graph: Graph, selector: Any, branches: Sequence[Branch], scope: str, v2: bool, op_name: str) -> Any:
     """What the branch returns that `selector` chooses."""
     graphs = [branch.graph for branch in branches]
     results = select(selector, graphs, share_captures(graphs), scope if v2 else op_name)
@@ -229,7 +246,7 @@ def _predicate(graph: Graph, pred: Any, v2: bool) -> Any:
     return apply_op(REGISTRY["Cast"], (tensor,), {"DstT": dtypes.bool})
 
 
-def _check_alike(first: _Branch, second: _Branch, v2: bool) -> None:
+def _check_alike(first: Branch, second: Branch, v2: bool) -> None:
     try:
         nest.assert_same_structure(first.structure, second.structure, expand_composites=True)
     except (TypeError, ValueError) as error:
@@ -244,7 +261,7 @@ def _check_alike(first: _Branch, second: _Branch, v2: bool) -> None:
             )
 
 
-def _mismatch(first: _Branch, second: _Branch, details: str) -> TypeError:
+def _mismatch(first: Branch, second: Branch, details: str) -> TypeError:
     return TypeError(
         "true_fn and false_fn arguments to tf.cond must have the same number, type, and overall structure of return values.\n\n"
         f"true_fn output: {first.structure}\nfalse_fn output: {second.structure}\n\nError details:\n{details}"
@@ -661,12 +678,12 @@ def _indexed_case(graph: Graph, index: Any, functions: Sequence[Any], scope: str
     if index.dtype.base_dtype is not dtypes.int32:
         index = apply_op(REGISTRY["Cast"], (index,), {"DstT": dtypes.int32})
     branches = [
-        _Branch(body_graph(f"{scope[:-1]}_branch{place}", graph), scope, function, f"branch{place}", True, True)
+        Branch.of(body_graph(f"{scope[:-1]}_branch{place}", graph), scope, function, f"branch{place}", True, True)
         for place, function in enumerate(functions)
     ]
     for other in branches[1:]:
         _check_alike(branches[0], other, True)
-    return _selected(graph, by_value(graph.capture(index)), branches, scope, v2, "Case")
+    return selected(graph, by_value(graph.capture(index)), branches, scope, v2, "Case")
 
 
 # ---- ordering -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import inspect
 import itertools
 import operator
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,13 +15,26 @@ import numpy as np
 
 from rillet.autodiff.calls import call_graph
 from rillet.core import context, dtypes, nest
+from rillet.core.buffers import own_copy
 from rillet.core.dispatch import convert_to_tensor
 from rillet.core.execution import Plan, eager_context
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
+from rillet.core.locks import lock
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data, set_handle_data
-from rillet.errors import user_site
+from rillet.errors import OperatorNotAllowedInGraphError, user_site
+from rillet.frontend.autograph.conversion import converting, home_of, is_data, traced_form, why_not_converted
+from rillet.frontend.autograph_options import feature_names
+from rillet.frontend.retracing import (
+    Identity,
+    Relaxed,
+    Retraces,
+    count_first_trace,
+    pretty_printed,
+    tensor_shapes,
+)
+from rillet.frontend.tracebacks import filtered
 from rillet.frontend.variable import Variable
 
 _FROM_NUMPY = {kind: dtype for kind, dtype in dtypes.FROM_NUMPY.items() if kind.kind != "O"}
@@ -103,10 +115,12 @@ def trace(
             spec = specs[index] if specs else None
             placeholder = graph.add_input(leaf.dtype, spec.shape if spec else leaf.shape, (spec and spec.name) or None)
             set_handle_data(placeholder, handle_data(leaf))
+            graph.arguments[placeholder.op.name] = leaf
             inner.append(placeholder)
         inner_args, inner_kwargs = nest.pack_sequence_as((args, kwargs), inner, expand_composites=True)
         graph.__dict__["_explicit"] = len(graph.inputs)
         result = python_function(*inner_args, **inner_kwargs)
+        graph.arguments.clear()
         result = nest.map_structure(_as_output, result)
         graph.structured_outputs = result
         graph.outputs = [
@@ -259,14 +273,24 @@ class _ShortCall:
         self.dtypes = function.output_dtypes
         self.version, self.rewrites = graph.version, graph.rewrites
 
-    def __call__(self, arrays: list[Any], site: Any) -> Any:
+    def __call__(self, arrays: list[Any], site: Any, lent: Sequence[Any] = ()) -> Any:
+        """lent: those of the arrays that the caller may change later, so that no result may share their memory."""
         graph = self.graph
         if self.version != graph.version or self.rewrites != graph.rewrites or self.context is not eager_context():
             self._prepare()
         results = self.executable(arrays + self.captured if self.captured else arrays)
+        if lent:
+            results = [_apart_from(lent, result) for result in results]
         if self.is_single:
             return EagerTensor(results[0], self.dtypes[0], site)
         return self.pack([EagerTensor(array, dtype, site) for array, dtype in zip(results, self.dtypes, strict=True)])
+
+
+def _apart_from(lent: Sequence[Any], result: Any) -> Any:
+    """The result, in memory that is none of the arrays'."""
+    if type(result) is np.ndarray and any(np.may_share_memory(result, array) for array in lent):
+        return own_copy(result)
+    return result
 
 
 # Python values that decide a trace by their type and value, besides the tensors.
@@ -274,11 +298,12 @@ _CONSTANTS = frozenset((bool, int, float, str, type(None)))
 _MOST_KNOWN = 1024
 
 
-def _short_form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any]] | None:
-    """What decides the trace of a call whose arguments are concrete tensors, NumPy arrays and Python's numbers, and the
-    arrays. None for any other call."""
+def _short_form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], list[Any]] | None:
+    """What decides the trace of a call whose arguments are concrete tensors, NumPy arrays and Python's numbers; the arrays;
+    and those of them that are arguments themselves. None for any other call."""
     key: tuple[Any, ...] = (*kwargs,)
     arrays: list[Any] = []
+    lent: list[Any] = []
     try:
         for value in (*args, *kwargs.values()) if kwargs else args:
             if type(value) is EagerTensor:
@@ -289,12 +314,13 @@ def _short_form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, lis
                 key += (type(value), value)
             elif type(value) is np.ndarray:
                 arrays.append(value)
+                lent.append(value)
                 key += (_FROM_NUMPY[value.dtype].as_datatype_enum, value.shape)
             else:
                 return None
     except (AttributeError, KeyError):  # a handle or a list has no shape; some dtypes of NumPy are converted
         return None
-    return key, arrays
+    return key, arrays, lent
 
 
 class PolymorphicFunction:
@@ -308,14 +334,22 @@ class PolymorphicFunction:
         autograph: bool = True,
         jit_compile: bool | None = None,
         reduce_retracing: bool = False,
+        features: frozenset[str] = frozenset(),
     ) -> None:
         self.python_function = python_function
-        self._name = name or getattr(python_function, "__name__", "function")
+        self._autograph = autograph
+        self._features = features
+        self._unbound: tuple[Callable[..., Any], Callable[[], Any]] | None = (
+            None  # a method's function, and its instance
+        )
+        self._name = str(name or getattr(python_function, "__name__", "function"))
         self._input_signature = None if input_signature is None else tuple(input_signature)
         self._reduce_retracing = reduce_retracing
         self._traces: dict[Any, ConcreteFunction] = {}
         self._known: dict[Any, ConcreteFunction] = {}  # by what _short_form gives
-        self._lock = threading.RLock()
+        self._lock = lock()
+        self._relaxed = Relaxed() if reduce_retracing else None
+        self._retraces = Retraces(self._name)
         self._bound: dict[int, tuple[weakref.ref[Any], PolymorphicFunction]] = {}  # by the id of the instance
         self._signature = inspect.signature(python_function)
         functools.update_wrapper(self, python_function)
@@ -329,7 +363,13 @@ class PolymorphicFunction:
         return self._signature
 
     def experimental_get_tracing_count(self) -> int:
+        """How many traces there are."""
         return len(self._traces)
+
+    def pretty_printed_concrete_signatures(self, verbose: bool = True) -> str:
+        """The parameters, results and captured tensors of each trace."""
+        texts = [pretty_printed(self._signature, concrete) for concrete in self._traces.values()]
+        return "\n\n".join(texts)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: bound to the instance, with traces of its own."""
@@ -344,18 +384,27 @@ class PolymorphicFunction:
             except TypeError:  # not weakly referable: trace anew for this access
                 return self._bind(lambda: instance)
             known = bound[key] = (reference, self._bind(reference))
-        return known[1]
+        return known[1] if known[1]._traces else _Held(known[1], instance)
 
     def _bind(self, reference: Callable[[], Any]) -> PolymorphicFunction:
         function = self.python_function
 
         @functools.wraps(function)
         def method(*args: Any, **kwargs: Any) -> Any:
-            return function(reference(), *args, **kwargs)
+            return function(_alive(reference), *args, **kwargs)
 
         parameters = list(self._signature.parameters.values())[1:]
         method.__signature__ = self._signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return PolymorphicFunction(method, self._name, self._input_signature, reduce_retracing=self._reduce_retracing)
+        bound = PolymorphicFunction(
+            method,
+            self._name,
+            self._input_signature,
+            self._autograph,
+            reduce_retracing=self._reduce_retracing,
+            features=self._features,
+        )
+        bound._unbound = (function, reference)
+        return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if EagerFunctions.run_eagerly:
@@ -366,11 +415,15 @@ class PolymorphicFunction:
             concrete = self._known.get(form[0])
             if concrete is not None:
                 if state.quick:
-                    return concrete.short_call(form[1], user_site(sys._getframe(1)))
+                    return concrete.short_call(form[1], user_site(sys._getframe(1)), form[2])
                 return concrete.call_flat(_tensors_among((*args, *kwargs.values())))
         canonical, named = self._canonical(args, kwargs)
-        concrete, tensors = self._trace_for(canonical, named)
-        if form is not None and _are_values_of(form[1], tensors, kwargs):
+        try:
+            concrete, tensors = self._trace_for(canonical, named)
+        except Exception as error:
+            error.__traceback__ = filtered(error.__traceback__)
+            raise
+        if form is not None and _are_values_of(form[1], tensors, kwargs, form[2]):
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[form[0]] = concrete
@@ -412,8 +465,24 @@ class PolymorphicFunction:
             with self._lock:
                 concrete = self._traces.get(key)
                 if concrete is None:
-                    concrete = self._traces[key] = self._trace(args, kwargs, flat)
+                    concrete = self._new_trace(key, args, kwargs, flat)
         return concrete, tensors
+
+    def _new_trace(self, key: Any, args: Any, kwargs: Any, flat: Sequence[Any]) -> ConcreteFunction:
+        if self._relaxed is None:
+            concrete = self._traces[key] = self._trace(args, kwargs, flat)
+        else:
+            known, shapes, fixed = self._relaxed, tensor_shapes(flat), (*key[:2], _without_shapes(key[2]))
+            found = known.find(fixed, shapes)
+            if found is not None:
+                return found
+            shapes = known.shapes_for(fixed, shapes)
+            concrete = self._traces[key] = self._trace(args, kwargs, flat, shapes)
+            known.add(fixed, shapes, concrete)
+        self._retraces.add(self._signature, args, kwargs)
+        if len(self._traces) == 1 and self._autograph and self._unbound is None:
+            count_first_trace(self.python_function, self._name)
+        return concrete
 
     def _context_key(self) -> Any:
         graph = context.state().graph
@@ -425,25 +494,53 @@ class PolymorphicFunction:
         if isinstance(leaf, Tensor):
             return (leaf.dtype.name, None if self._input_signature is not None else leaf.shape.dimensions)
         if isinstance(leaf, Variable):
-            return ("variable", id(leaf))
+            return ("variable", Identity(leaf))
         try:
             hash(leaf)
         except TypeError:
-            return ("object", id(leaf))
+            return ("object", Identity(leaf))
         return (type(leaf), leaf)
 
-    def _trace(self, args: Any, kwargs: Any, flat: Sequence[Any]) -> ConcreteFunction:
+    def _trace(
+        self, args: Any, kwargs: Any, flat: Sequence[Any], shapes: Sequence[TensorShape] | None = None
+    ) -> ConcreteFunction:
+        """shapes: the static shapes of the tensors among the leaves, if not their own."""
         declared = nest.flatten(self._input_signature or (), expand_composites=True)
         names = self._leaf_names(args, kwargs)
         specs = [
             self._named_spec(wanted or leaf, name)
             for wanted, leaf, name in itertools.zip_longest(declared, flat, names)
         ]
+        if shapes is not None:
+            general = iter(shapes)
+            specs = [spec and TensorSpec(next(general), spec.dtype, spec.name) for spec in specs]
         name = f"__inference_{self._name}"
-        graph = trace(self.python_function, args, kwargs, specs, name, may_create_variables=not self._traces)
-        if graph.created_variables:  # now they exist: the trace that counts finds them
-            graph = trace(self.python_function, args, kwargs, specs, name, may_create_variables=False)
+        with converting(self._autograph, home_of(self.python_function), self._features):
+            body = self._traced_form(flat)
+            try:
+                graph = trace(body, args, kwargs, specs, name, may_create_variables=not self._traces)
+                if graph.created_variables:  # now they exist: the trace that counts finds them
+                    graph = trace(body, args, kwargs, specs, name, may_create_variables=False)
+            except OperatorNotAllowedInGraphError as error:
+                self._explain(error)
+                raise
         return ConcreteFunction(graph, args, kwargs)
+
+    def _traced_form(self, flat: Sequence[Any]) -> Callable[..., Any]:
+        """The Python function in the form that is traced: control flow over tensors converted."""
+        if not self._autograph:
+            return self.python_function
+        if self._unbound is None:
+            return traced_form(self.python_function, all(map(is_data, flat)))
+        function, instance = self._unbound
+        return functools.partial(traced_form(function, False), _alive(instance))
+
+    def _explain(self, error: Exception) -> None:
+        """Adds to an error about a tensor in Python's control flow why that was not converted."""
+        function = self.python_function if self._unbound is None else self._unbound[0]
+        reason = why_not_converted(function) if self._autograph else "autograph=False"
+        if reason is not None:
+            error.add_note(f"AutoGraph did not convert {self._name}: {reason}.")
 
     def _named_spec(self, leaf: Any, name: str | None) -> TensorSpec | None:
         if isinstance(leaf, TensorSpec):
@@ -485,22 +582,48 @@ class PolymorphicFunction:
         return f"<PolymorphicFunction {self._name}>"
 
 
+class _Held(PolymorphicFunction):
+    """A method that has no traces yet, which keeps its instance alive: that may be needed nowhere else. It is the same
+    function otherwise."""
+
+    __slots__ = ("_instance",)
+
+    def __init__(self, function: PolymorphicFunction, instance: Any) -> None:
+        self.__dict__ = function.__dict__
+        self._instance = instance
+
+
+def _alive(reference: Callable[[], Any]) -> Any:
+    instance = reference()
+    if instance is None:
+        raise ReferenceError(
+            "the object whose method this tf.function is does not exist any more: keep it while you call it"
+        )
+    return instance
+
+
 def _tensors_among(values: Sequence[Any]) -> list[Any]:
     """Those of the values in a short form that are no constants, as tensors."""
     return [convert_to_tensor(value) for value in values if type(value) not in _CONSTANTS]
 
 
-def _are_values_of(arrays: Sequence[Any], tensors: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+def _are_values_of(arrays: Sequence[Any], tensors: Sequence[Any], kwargs: dict[str, Any], lent: Sequence[Any]) -> bool:
     """Whether the tensors that a trace is called with are those of the call's own arguments, in their order: then the
     next such call can leave out binding them to the parameters."""
     if len(arrays) != len(tensors):
         return False
-    if kwargs and len({id(array) for array in arrays}) != len(arrays):
-        return False  # the order of arguments given by name can't be told from one array given twice
+    if kwargs and (lent or len({id(array) for array in arrays}) != len(arrays)):
+        return False  # the order of arguments given by name can't be told from copies, or from one array given twice
     return all(
-        tensor._array is array and tensor.dtype.is_numpy_compatible
+        tensor.dtype.is_numpy_compatible and (tensor._array is array or _is_copy(tensor._array, array, lent))
         for array, tensor in zip(arrays, tensors, strict=True)
     )
+
+
+def _is_copy(found: Any, array: Any, lent: Sequence[Any]) -> bool:
+    """Whether `found` holds what the argument `array` does."""
+    is_lent = any(array is other for other in lent)
+    return is_lent and type(found) is np.ndarray and found.dtype == array.dtype and np.array_equal(found, array)
 
 
 _EXAMPLES = FuncGraph("specifications", outer_graph=None)
@@ -515,6 +638,15 @@ def _example(leaf: Any) -> Any:
 
 def _array_as_tensor(leaf: Any) -> Any:
     return convert_to_tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf
+
+
+def _without_shapes(leaf_keys: Sequence[Any]) -> tuple[Any, ...]:
+    """The keys of leaves, with the dtype alone of those that are tensors."""
+    return tuple(key[0] if type(key[0]) is str and len(key) == 2 and _is_shape(key[1]) else key for key in leaf_keys)
+
+
+def _is_shape(value: Any) -> bool:
+    return value is None or isinstance(value, tuple)
 
 
 def _structure_key(structure: Any) -> Any:
@@ -546,6 +678,8 @@ def function(
     """
 
     def decorate(inner: Callable[..., Any]) -> PolymorphicFunction:
-        return PolymorphicFunction(inner, None, input_signature, autograph, jit_compile, reduce_retracing)
+        features = feature_names(experimental_autograph_options)
+        relaxed = bool(reduce_retracing or experimental_relax_shapes)
+        return PolymorphicFunction(inner, None, input_signature, autograph, jit_compile, relaxed, features)
 
     return decorate if func is None else decorate(func)

@@ -278,11 +278,16 @@ class Orthogonal(_Random):
         rows, columns = int(np.prod(sizes[:-1])), sizes[-1]
         flat = (max(rows, columns), min(rows, columns))
         normal = random_ops.random_normal(flat, dtype=dtype or self.dtype, seed=self.seed)
-        q, r = apply_op(REGISTRY["Qr"], (normal,), {"full_matrices": False})
-        q = q * apply_op(REGISTRY["Sign"], (apply_op(REGISTRY["DiagPart"], (r,)),))
+        q = orthogonalized(normal)
         if rows < columns:
             q = matrix_transpose(q)
         return self.gain * apply_op(REGISTRY["Reshape"], (q, sizes))
+
+
+def orthogonalized(matrix: Any) -> Any:
+    """The orthogonal factor of a QR decomposition, made unique: the diagonal of R is positive."""
+    q, r = apply_op(REGISTRY["Qr"], (matrix,), {"full_matrices": False})
+    return q * apply_op(REGISTRY["Sign"], (apply_op(REGISTRY["DiagPart"], (r,)),))
 
 
 def _require_matrix(sizes: list[int], holds: bool) -> None:

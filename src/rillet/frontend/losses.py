@@ -390,10 +390,7 @@ def get_total_loss(add_regularization_losses: bool = True, name: str = "total_lo
 # ---- plain functions ------------------------------------------------------------------------------------------------
 
 
-@public(
-    "keras.losses.MSE", "keras.losses.mse", "keras.losses.mean_squared_error",
-    v2=["losses.MSE", "losses.mse", "losses.mean_squared_error"],
-)  # fmt: skip
+@public(v2=["losses.MSE", "losses.mse", "losses.mean_squared_error"])
 def squared_error_per_example(y_true: Any, y_pred: Any) -> Any:
     """The mean over the last axis of (y_pred - y_true)^2: [..., d] -> [...]."""
     predictions = convert_to_tensor(y_pred)

@@ -35,6 +35,13 @@ class Module:
         with NameScope(name) as scope:
             self._name_scope = NameScope(scope)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        for pending in list(
+            self.__dict__.get("_pending_restores", ())
+        ):  # checkpoints that have values for what comes later
+            pending.revisit(self)
+
     @property
     def name(self) -> str:
         return self._name

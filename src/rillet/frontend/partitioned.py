@@ -38,6 +38,8 @@ def make_partitioned(
             parts.append(make(part_name, None, dtype, value))
         else:
             parts.append(make(part_name, TensorShape(part_shape), dtype, initializer))
+        offset = [start if place == axis else 0 for place in range(len(sizes))]
+        parts[-1].save_slice = (name, sizes, offset, part_shape)  # what it is in a checkpoint: a part of `name`
         start += size
     return PartitionedVariable(name, shape, dtype, parts, axis)
 

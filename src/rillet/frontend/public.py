@@ -6,19 +6,23 @@ import contextlib
 from typing import Any
 
 from rillet import errors
-from rillet.core import context, dispatch, dtypes, nest, printer, shapes
+from rillet.core import context, dispatch, dtypes, nest, shapes
 from rillet.core.export import export, public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
-from rillet.core.tensor import Equality, Tensor
+from rillet.core.late import late
+from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor
 from rillet.frontend.control import disable_control_flow_v2, enable_control_flow_v2
+from rillet.frontend.variable import Variable
 from rillet.frontend.variable_creation import VariableDefaults
 
-Graph.as_graph_def = lambda self, from_version=None, add_shapes=False: printer.graph_def(self)  # type: ignore[attr-defined]
-Operation.node_def = property(printer.node_def)  # type: ignore[attr-defined]
-export(printer.GraphDef, v1=["GraphDef"])
-export(printer.NodeDef, v1=["NodeDef"])
-export(printer.AttrValue, v1=["AttrValue"])
+Graph.as_graph_def = late("rillet.saving.graph_export", "graph_def")  # type: ignore[attr-defined]
+Operation.node_def = property(late("rillet.saving.graph_export", "node_def"))  # type: ignore[attr-defined]
+Variable.to_proto = late("rillet.saving.variables", "variable_message")  # type: ignore[attr-defined]
+Variable.from_proto = staticmethod(late("rillet.saving.variables", "variable_of"))  # type: ignore[attr-defined]
+EagerTensor._repr_html_ = late("rillet.draw.notebooks", "tensor_html")  # type: ignore[attr-defined]
+SymbolicTensor._repr_html_ = late("rillet.draw.notebooks", "symbolic_html")  # type: ignore[attr-defined]
+Graph._repr_html_ = late("rillet.draw.notebooks", "graph_html")  # type: ignore[attr-defined]
 export(Graph, "Graph")
 export(Operation, "Operation")
 export(Tensor, "Tensor")

@@ -14,6 +14,7 @@ from rillet.core.execution import Executable, ExecutionContext, Plan, VariableSt
 from rillet.core.export import public
 from rillet.core.function import Function
 from rillet.core.graph import Graph, Operation
+from rillet.core.locks import lock
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.frontend.devices import DeviceAttributes
@@ -201,7 +202,7 @@ class BaseSession:
         self._engine = eager_context().engine
         self._context = ExecutionContext(self._engine)
         self._requests: dict[Any, _Request] = {}
-        self._lock = threading.RLock()
+        self._lock = lock()
         self._partial_runs: dict[str, _PartialRun] = {}
 
     @property

@@ -144,23 +144,34 @@ def declared_shape(found: TensorShape, declared: Any) -> TensorShape:
 
 
 def lifted(value: SymbolicTensor) -> EagerTensor:
-    """The value of a tensor of a function that is being traced, computed outside of it.
+    """The value of a tensor of a function that is being traced, computed outside of it: with the arguments of the call
+    that it is traced for.
 
-    ValueError when it depends on the function's arguments, or belongs to a graph that is no function.
+    ValueError when there is no such call, or when the tensor belongs to a graph that is no function.
     """
     graph = value.graph
     if not isinstance(graph, FuncGraph):
         raise ValueError(f"The initial value {value} belongs to a graph: this variable is made eagerly.")
-    inside, outside = graph.internal_captures, graph.external_captures
-    function = Function.cut("initial_value", inside, [value], graph=graph)
-    for operation in function.operations:
-        if operation.type == "Placeholder":
-            raise ValueError(
-                f"Unable to lift tensor {value!r} because it depends transitively on placeholder {operation!r}: the initial "
-                "value of a variable made inside a tf.function must not depend on the function's arguments."
-            )
-    arrays = [tensor._array for tensor in outside if isinstance(tensor, EagerTensor)]
-    if len(arrays) != len(outside):
-        raise ValueError(f"Unable to lift tensor {value!r}: it depends on tensors of an enclosing function.")
+    needed = [
+        operation.outputs[0]
+        for operation in Function.cut("initial_value", (), [value], graph=graph).operations
+        if operation.type == "Placeholder"
+    ]
+    arrays = [_value_outside(graph, tensor, value)._array for tensor in needed]
+    function = Function.cut("initial_value", needed, [value], graph=graph)  # type: ignore[arg-type]
     array = eager_context().call(function, arrays)[0]
     return EagerTensor(array, value.dtype.base_dtype)
+
+
+def _value_outside(graph: FuncGraph, inside: Any, wanted: SymbolicTensor) -> EagerTensor:
+    """What a parameter or captured tensor is, in the call that `graph` is traced for."""
+    outside = inside.__dict__.get("_outside", graph.arguments.get(inside.op.name))
+    if isinstance(outside, SymbolicTensor):
+        return lifted(outside)
+    if isinstance(outside, EagerTensor):
+        return outside
+    raise ValueError(
+        f"Unable to lift tensor {wanted!r} because it depends transitively on placeholder {inside.op!r}: the initial value "
+        "of a variable made inside a tf.function must not depend on what is known only when it runs. (In the first call of "
+        "a tf.function it may depend on the arguments.)"
+    )

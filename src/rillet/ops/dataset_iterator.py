@@ -20,6 +20,7 @@ from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
 from rillet.ops.dataset_values import DatasetValue, Element, resumable
 from rillet.ops.families import scalar_shape
+from rillet.ops.optional import OptionalValues
 
 _NUMBERS = itertools.count()
 _BY_NAME: weakref.WeakValueDictionary[str, IteratorValue] = weakref.WeakValueDictionary()
@@ -103,6 +104,19 @@ GET_NEXT = define(
     "IteratorGetNext", "iterator: resource -> components: output_types...", _KIND,
     reference=lambda iterator: iterator.next(),
     shape=lambda op: list(op.attrs["output_shapes"]), gradient=NO_GRADIENT, is_stateful=True,
+)  # fmt: skip
+
+
+def _next_or_none(iterator: IteratorValue) -> OptionalValues:
+    try:
+        return OptionalValues(tuple(iterator.next()))
+    except errors.OutOfRangeError:
+        return OptionalValues(None)
+
+
+GET_NEXT_AS_OPTIONAL = define(
+    "IteratorGetNextAsOptional", "iterator: resource -> optional: variant", _KIND,
+    reference=_next_or_none, shape=scalar_shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 TO_STRING = define(
     "IteratorToStringHandle", "resource_handle: resource -> string_handle: string", "",
