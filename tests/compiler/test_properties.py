@@ -1,21 +1,17 @@
-"""What holds for every program: it gives the same without any of the optional passes, and its text can be read back.
-
-RANDOM_GRAPHS=5000 tries so many, other ones each time; usually it is a few, always the same.
-"""
+"""What holds for every program: it gives the same without any of the optional passes, and its text can be read back. (How
+to try thousands: see random_programs.py.)"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rillet as tf
 from rillet.compiler.arrays_reader import read_program, read_schedule
 from rillet.compiler.arrays_text import program_text, schedule_text
 from rillet.compiler.function_text import function_text, read_function
@@ -24,14 +20,12 @@ from rillet.compiler.passes import verify
 from rillet.compiler.pipeline import schedule
 from rillet.compiler.rules import NeedsValue
 from rillet.compiler.tokens import TextError
-from rillet.core.function import Function
 from rillet.engines.native.assembly import Assembly
 from rillet.engines.native.pipeline import assemble, build
-from tests import random_updates, random_values
+from tests import random_updates
 from tests.compiler.cases import ALL, CONTEXT, lowered
 from tests.engines import NativeEngine, ReferenceEngine, State
-from tests.random_values import Step
-from tests.test_random_graphs import assert_equal, count, programs, seeds, shapes
+from tests.random_programs import RandomProgram, assert_all_equal, count, float32_programs, programs, seeds
 
 OPTIONAL = [each.name for each in ALL if each.optional]
 ANY_LENGTH = 1 << 40
@@ -47,31 +41,17 @@ def without(name: str) -> Iterator[None]:
         os.environ["RILLET_PASSES"] = before
 
 
-def function_of(program: list[Step], arrays: list[np.ndarray]) -> Function:
-    """The last value of the program and its slopes."""
-    graph = tf.Graph()
-    with graph.as_default():
-        inputs = [tf.placeholder(array.dtype, array.shape) for array in arrays]
-        result = random_values.weighted(random_values.build(program, inputs)[-1])
-        slopes = tf.gradients(result, inputs, unconnected_gradients="zero")
-        outputs = [result, *[tf.convert_to_tensor(slope) for slope in slopes]]
-    return Function.cut("random", inputs, outputs, (), graph)
-
-
 # ---- passes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
 @count(quick=4)
-@given(program=programs, sizes=shapes, seed=seeds)
-def test_values_and_slopes_without_a_pass(name: str, program: list[Step], sizes: list[Any], seed: int) -> None:
-    arrays = random_values.input_arrays(sizes, np.float32, seed)
-    function = function_of(program, arrays)
-    expected = State(ReferenceEngine()).run(function.inputs, arrays, function.outputs)
+@given(program=programs)
+def test_values_and_slopes_without_a_pass(name: str, program: RandomProgram) -> None:
+    function = program.function()
+    expected = program.run(State(ReferenceEngine()), function)
     with without(name):
-        actual = State(NativeEngine()).run(function.inputs, arrays, function.outputs)
-    for left, right in zip(actual, expected, strict=True):
-        assert_equal(left, right)
+        assert_all_equal(program.run(State(NativeEngine()), function), expected)
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
@@ -81,18 +61,16 @@ def test_updates_without_a_pass(name: str, program: random_updates.Program, seed
     expected, finally_expected = random_updates.run(program, seed, State(ReferenceEngine()))
     with without(name):
         actual, finally_actual = random_updates.run(program, seed, State(NativeEngine()))
-    for left, right in zip([*actual, *finally_actual], [*expected, *finally_expected], strict=True):
-        assert_equal(left, right)
+    assert_all_equal([*actual, *finally_actual], [*expected, *finally_expected])
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
 @count(quick=40)
-@given(programs, shapes, seeds)
-def test_functions_are_read_back(program: list[Step], sizes: list[Any], seed: int) -> None:
-    arrays = random_values.input_arrays(sizes, np.float32, seed)
-    function = function_of(program, arrays)
+@given(float32_programs)
+def test_functions_are_read_back(program: RandomProgram) -> None:
+    arrays, function = program.arrays, program.function()
     text = function_text(function, ANY_LENGTH)
     again = read_function(text)
     verify(again)
@@ -103,13 +81,10 @@ def test_functions_are_read_back(program: list[Step], sizes: list[Any], seed: in
 
 
 @count(quick=25)
-@given(programs, shapes, seeds, st.booleans())
-def test_arrays_and_schedules_are_read_back(
-    program: list[Step], sizes: list[Any], seed: int, is_scheduled: bool
-) -> None:
+@given(float32_programs, st.booleans())
+def test_arrays_and_schedules_are_read_back(program: RandomProgram, is_scheduled: bool) -> None:
     """The text of a program prints as it was, and gives the same results when it is compiled."""
-    arrays = [np.asarray(array) for array in random_values.input_arrays(sizes, np.float32, seed)]
-    function = function_of(program, arrays)
+    arrays, function = [np.asarray(array) for array in program.arrays], program.function()
     try:
         first = lowered(function)
     except (Failed, NeedsValue):
@@ -131,5 +106,4 @@ def test_arrays_and_schedules_are_read_back(
         actual = assemble(Assembly(kernels, CONTEXT)).call(*arrays)
     else:
         actual = build(again, CONTEXT).call(*arrays)
-    for left, right in zip(actual, expected, strict=True):
-        assert_equal(left, right)
+    assert_all_equal(actual, expected)

@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rillet.core import nest
@@ -189,6 +189,7 @@ def test_keys_that_have_no_order():
         nest.flatten({1: 2, "a": 3})
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # how busy the machine is says nothing
 @given(structures)
 def test_packing_inverts_flattening(structure):
     leaves = nest.flatten(structure)

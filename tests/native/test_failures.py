@@ -89,6 +89,67 @@ def joined(feeds: list[Any], variables: list[Any]) -> list[Any]:
     return [tf.concat([feeds[0], 60 // feeds[0], feeds[0]], 0), tf.pad(60 % feeds[0], [[2, 3]])]
 
 
+def operation_of(step: Any) -> Any:
+    return step.op if hasattr(step, "op") else step
+
+
+def scattered(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    """The first row fits, the second does not."""
+    return [v1.scatter_add(variables[0], feeds[0] - 3, feeds[1])]
+
+
+def scattered_after_another(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    step = v1.scatter_add(variables[0], [0, 1, 2], feeds[1])
+    with v1.control_dependencies([operation_of(step)]):
+        return [v1.scatter_sub(variables[1], feeds[0] - 3, feeds[1])]
+
+
+def asserted_before(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    with v1.control_dependencies([tf.debugging.Assert(tf.reduce_all(feeds[0] > 0), [feeds[0]])]):
+        return [v1.assign_add(variables[0], feeds[1])]
+
+
+def asserted_after(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    step = v1.assign_add(variables[0], feeds[1])
+    with v1.control_dependencies([operation_of(step)]):
+        return [tf.debugging.Assert(tf.reduce_all(feeds[0] > 0), [feeds[0]])]
+
+
+def updated_in_each_turn(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    """The second turn of the loop fails."""
+
+    def turn(number: Any, total: Any) -> Any:
+        quotient = tf.cast(60 // tf.gather(feeds[0], number), tf.float32)
+        step = v1.assign_add(variables[0], feeds[1] * quotient)
+        with v1.control_dependencies([operation_of(step)]):
+            return number + 1, total + quotient
+
+    return [tf.while_loop(lambda number, total: number < 3, turn, [0, 0.0])[1]]
+
+
+def updated_in_a_branch(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    def taken() -> Any:
+        step = v1.assign_add(variables[0], feeds[1])
+        with v1.control_dependencies([operation_of(step)]):
+            return tf.cast(60 // feeds[0], tf.float32)
+
+    return [tf.cond(tf.reduce_sum(feeds[1]) > 0, taken, lambda: feeds[1])]
+
+
+def trained_sparsely(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    loss = tf.reduce_sum(tf.square(tf.gather(variables[0], feeds[0] - 3))) + tf.reduce_sum(variables[1])
+    return [v1.train.AdagradOptimizer(0.1).minimize(loss, var_list=variables)]
+
+
+def failing_in_python(feeds: list[Any], variables: list[Any]) -> list[Any]:
+    """Between two updates; the program is cut there."""
+    step = v1.assign_add(variables[0], feeds[1])
+    with v1.control_dependencies([operation_of(step)]):
+        number = v1.py_func(lambda array: np.float32(60 / [1, 2][-int(array.min()) + 3]), [feeds[0]], tf.float32)
+    with v1.control_dependencies([number]):
+        return [v1.assign_add(variables[1], feeds[1] * 0 + number)]
+
+
 PROGRAMS = [
     divided,
     remainder_of_something_long,
@@ -98,6 +159,14 @@ PROGRAMS = [
     trained,
     scattered_elsewhere,
     joined,
+    scattered,
+    scattered_after_another,
+    asserted_before,
+    asserted_after,
+    updated_in_each_turn,
+    updated_in_a_branch,
+    trained_sparsely,
+    failing_in_python,
 ]
 
 

@@ -10,13 +10,13 @@ import struct
 import subprocess
 import sys
 import weakref
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from rillet.engines.native import compiler, elf, jit
 from rillet.engines.native.target import TARGETS, host
+from tests.native.foreign import executable
 
 # Adds `begin` and the constant to an integer of its own; each KIND is another text.
 SIMPLE = """define void @kernel(ptr %operands, i64 %begin, i64 %end) {
@@ -430,19 +430,6 @@ done:
   unreachable
 }
 """
-
-
-def executable(machine: int, entry: int, parts: Mapping[int, bytes]) -> bytes:
-    """An ELF program whose memory holds each part at its address."""
-    position = 64 + 56 * len(parts)
-    rows, content = b"", b""
-    for address, data in parts.items():
-        offset = -(-(position + len(content)) // 4096) * 4096  # addresses are multiples of the page, as offsets must be
-        content += bytes(offset - position - len(content)) + data
-        rows += struct.pack("<IIQQQQQQ", 1, 7, offset, address, address, len(data), len(data), 4096)
-    identity = b"\x7fELF\x02\x01\x01" + bytes(9)
-    head = struct.pack("<16sHHIQQQIHHHHHH", identity, 2, machine, 1, entry, 64, 0, 0, 64, 56, len(parts), 0, 0, 0)
-    return head + rows + content
 
 
 def test_arm_code_runs_linked(tmp_path: Path) -> None:

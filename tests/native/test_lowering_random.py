@@ -13,6 +13,7 @@ from rillet.core.dispatch import apply_op
 from rillet.core.execution import ExecutionContext
 from rillet.core.opdef import REGISTRY
 from rillet.errors import InvalidArgumentError
+from rillet.ops import philox, philox_distributions
 from rillet.ops.random_seed import node_stream
 from tests.engines import NativeEngine, ReferenceEngine, State, compiling_always
 from tests.native.test_lowering_indexing import is_native
@@ -60,9 +61,51 @@ def test_uniform_numbers_have_the_bits_of_the_reference(dtype: str) -> None:
     check(lambda: [uniform(shape, dtype) for shape in SHAPES])
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_normal_numbers_have_the_bits_of_the_reference(dtype: str) -> None:
     check(lambda: [tf.random.normal(shape, dtype=dtype) for shape in SHAPES[1:3]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_truncated_normal_numbers(dtype: str) -> None:
+    """More of them than a task makes; and each is there, whether a group is filled at once or not."""
+    (*_, many) = check(lambda: [tf.random.truncated_normal(shape, dtype=dtype) for shape in (*SHAPES, (5001,))])
+    assert np.abs(many.astype(np.float32)).max() <= 2
+
+
+def test_orders() -> None:
+    rows = tf.reshape(tf.range(60), [20, 3])
+    check(lambda: [*[tf.random.shuffle(tf.range(size)) for size in (1, 2, 37, 300)], tf.random.shuffle(rows + 1)])
+
+
+def test_classes() -> None:
+    odd = [[0.0, -np.inf, np.nan, 1.0], [-np.inf] * 4, [np.inf, 0.0, 0.0, 0.0]]
+
+    def build() -> list[Any]:
+        sizes = ((1, 3), (7, 11), (300, 2))
+        drawn = [tf.random.categorical(tf.random.normal([5, n]), count, dtype=tf.int32) for n, count in sizes]
+        return [*drawn, tf.random.categorical(tf.constant(odd) + 0.0, 9)]
+
+    check(build)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_gamma_numbers(dtype: str) -> None:
+    alpha = np.array([0.05, 0.3, 1.0, 1.7, 20, 3e4], dtype)
+    check(lambda: [apply_op(REGISTRY["RandomGamma"], ([9, 5], alpha), {"seed": 3, "seed2": 5})])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "int64"])
+def test_poisson_numbers(dtype: str) -> None:
+    rates = [-2.0, 0.0, 0.05, 1.0, 9.0, 12.0, 1.7e2, 20.0, 3e4, np.inf]
+    check(lambda: [tf.random.poisson([60], tf.constant(rates), dtype)])
+
+
+def test_a_rate_that_is_not_a_number_is_an_error() -> None:
+    with tf.Graph().as_default(), compiling_always():
+        state = State(NativeEngine())
+        with pytest.raises(InvalidArgumentError, match="NaN"):
+            state.run((), (), [tf.random.poisson([2], tf.constant([1.0, np.nan]) * 1.0)])
 
 
 def test_numbers_in_another_order() -> None:
@@ -99,6 +142,13 @@ def test_stateless_numbers() -> None:
             ],
             apply_op(REGISTRY["StatelessRandomUniform"], ([6], seed)),
             apply_op(REGISTRY["StatelessRandomNormal"], ([6], seed)),
+            apply_op(REGISTRY["StatelessTruncatedNormal"], ([7], seed)),
+            tf.random.stateless_truncated_normal([70], seed),
+            tf.random.experimental.stateless_shuffle(tf.range(40), seed),
+            tf.random.stateless_categorical(tf.math.log([[0.2, 0.5, 0.3]]), 9, seed),
+            tf.random.stateless_gamma([8, 2], seed, [0.5, 3.0]),
+            apply_op(REGISTRY["StatelessRandomGammaV2"], ([8, 2], seed, [0.5, 3.0])),
+            tf.random.stateless_poisson([8, 2], seed, [0.5, 30.0]),
             apply_op(REGISTRY["StatelessRandomUniformInt"], ([6], seed, 2, 12)),
             *apply_op(REGISTRY["StatelessRandomGetKeyCounter"], (seed,)),
         ]
@@ -252,3 +302,30 @@ def test_bounds_without_a_number_between_them() -> None:
                 with pytest.raises(InvalidArgumentError, match="Need minval < maxval"):
                     executable([np.int32(wrong)])
             assert is_native(executable)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
+def test_large_arrays_drawn_eagerly_have_the_bits_of_the_reference(dtype: Any) -> None:
+    count, position = 70_001, philox.stateless_position([3, 4])
+    for draw, sample in {
+        tf.random.stateless_uniform: philox.uniform,
+        tf.random.stateless_normal: philox.standard_normal,
+        tf.random.stateless_truncated_normal: philox_distributions.truncated_normal,
+    }.items():
+        same_bits(draw([count], [3, 4], dtype=dtype), sample(position, [count], dtype.as_numpy_dtype))
+
+
+def test_large_and_small_draws_of_one_stream_follow_each_other() -> None:
+    def drawn(sizes: tuple[int, ...]) -> list[Any]:
+        tf.random.set_seed(5)
+        return [tf.random.normal([size], seed=9).numpy() for size in sizes]
+
+    first, second, third = drawn((1 << 16, 8, 1 << 16))
+    again = drawn((1 << 15, 8))
+    np.testing.assert_array_equal(first[: 1 << 15], again[0])
+    assert not np.array_equal(first[:8], second)
+    assert not np.array_equal(first, third)
+    np.testing.assert_array_equal(
+        tf.random.stateless_uniform([1 << 17], [1, 2], None, None, tf.int32)[:4],
+        tf.random.stateless_uniform([4], [1, 2], None, None, tf.int32),
+    )

@@ -30,6 +30,11 @@ class Bounded:
         self.count = count
         self.maker = maker
 
+    def is_counted_by(self, call: Call, number: Scalar) -> bool:
+        """Whether that is the number of rows."""
+        found = _bound_of(call, number)
+        return found is not None and found.count is self.count
+
     def like(self, array: Array) -> Bounded:
         """Another array with as many rows."""
         return Bounded(array, self.count, self.maker)
@@ -86,12 +91,28 @@ def elementwise(call: Call, values: Sequence[Any], rule: Callable[..., Any]) -> 
 
 def bound_of(call: Call, number: Array) -> Bounded | None:
     """A bounded array whose number of rows that scalar is; None if it is not known to be one."""
-    if number.rank:
-        return None
-    scalar: Scalar = number.at()
+    return None if number.rank else _bound_of(call, number.at())
+
+
+def _bound_of(call: Call, scalar: Scalar) -> Bounded | None:
     while scalar.operation == "cast" and scalar.dtype.is_integer:
         (scalar,) = scalar.arguments
     if scalar.operation != "load":
         return None
     found: Bounded | None = call.lowering.bounds.get(scalar.data[0].number)
     return found
+
+
+def repeated(call: Call, x: Array, sizes: Array, known: Callable[[Scalar], Any]) -> Bounded | None:
+    """x, of which the first axis is 1 (or missing), along as many rows as some bounded array has; None where `sizes` is no
+    such shape. known: what an expression always is, or None."""
+    if sizes.rank != 1 or not 0 < sizes.size < 16 or not call.lowering.bounds:
+        return None
+    first, *rest = [sizes.at(place) for place in range(sizes.size)]
+    bound = _bound_of(call, first)
+    if bound is None:
+        return None
+    extents = [known(scalar) for scalar in rest]
+    call.require(None not in extents, "more than one axis of unknown size")
+    call.require(x.rank < sizes.size or x.shape[0] == 1, "rows that are broadcast")
+    return bound.like(call.program.broadcast(x, (bound.array.shape[0], *extents)))

@@ -16,6 +16,7 @@ from typing import Any
 
 from rillet.compiler.arrays import Array, Contraction, Map, Opaque, Reduction, size_of, with_buffers
 from rillet.compiler.index import Linear, Variable, linear, loop_index, loop_point, loop_variables
+from rillet.compiler.reciprocals import share_reciprocals
 from rillet.compiler.scalar import Scalar, loads
 
 
@@ -94,6 +95,13 @@ class RowsGroup(Group):
         if found is None:
             found = self._expressions[key] = self._expression(array, role)
         return found
+
+    def shared_expressions(self, members: Sequence[Array]) -> dict[int, Scalar]:
+        """What is computed for each of the members (by their numbers), with what can be done once for all of them."""
+        found = {member.number: self.expression(member) for member in members}
+        if not members or "simplify" in members[0].program.off:
+            return found
+        return share_reciprocals(members[0].program.scalars, found)
 
     def _expression(self, array: Array, role: str) -> Scalar:
         source = array.source if isinstance(array, Reduction) else array

@@ -51,6 +51,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("div(x, -1)", "neg(x)", "any", _SIGN),
     Rewrite("mul(neg(x), neg(y))", "mul(x, y)", "any", _SIGN),
     Rewrite("div(neg(x), neg(y))", "div(x, y)", "floating", _SIGN),
+    Rewrite("div(neg(x), y)", "neg(div(x, y))", "floating", _SIGN),
     Rewrite("add(x, neg(y))", "sub(x, y)", "any", _ONE_ROUNDING),
     Rewrite("add(neg(x), y)", "sub(y, x)", "any", _ONE_ROUNDING),
     Rewrite("sub(x, neg(y))", "add(x, y)", "any", _ONE_ROUNDING),

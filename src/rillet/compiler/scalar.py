@@ -5,7 +5,7 @@ A leaf is a constant, a loop index or a read of an array; an inner node is named
     add sub mul div floordiv mod max min pow atan2 and or xor shl shr    eq ne lt le    where cast
     neg abs sign not floor ceil round trunc sqrt rsqrt reciprocal exp log ... (vector math)    is_nan is_inf is_finite
     mulhi (the upper half of a product of unsigned integers)    bitcast    popcount    checked (an index that must be below a limit)
-    random32 random64 random_normal (a number's place in a stream (int64), the stream's low and high counter and its key)
+    random32 random64 random_normal random_normal64 (a number's place in a stream (int64), the stream's low and high counter and its key)
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ COSTS = {
     "softplus": 25,
     "erf": 18,
     "erfc": 25,
+    "erfinv": 100,
+    "ndtri": 130,
+    "lgamma": 200,
+    "digamma": 100,
     "sin": 16,
     "cos": 16,
     "tan": 24,
@@ -54,6 +58,7 @@ COSTS = {
     "random32": 15,
     "random64": 30,
     "random_normal": 60,
+    "random_normal64": 400,
 }
 
 

@@ -26,3 +26,11 @@ def aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     result = aligned_empty(array.shape, array.dtype)
     result[...] = array
     return result
+
+
+def own_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy of an array of somebody who may change it, C-ordered; a large one is aligned too."""
+    return aligned_copy(array) if array.nbytes >= _LARGE else array.copy()
+
+
+_LARGE = 4096  # bytes; alignment gains less than it costs below

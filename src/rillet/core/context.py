@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from rillet.core import locks
+
 if TYPE_CHECKING:
     from rillet.core.graph import Graph, Operation
     from rillet.core.opdef import OpDef
@@ -68,7 +70,7 @@ class _Process:
     default_graph: Graph | None = None
     eager_seed: int | None = None
     make_graph: Callable[[], Graph]  # set by core.graph
-    lock = threading.RLock()
+    lock = locks.lock()
     threads: ClassVar[weakref.WeakSet[ThreadState]] = weakref.WeakSet()
 
 

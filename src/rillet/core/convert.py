@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rillet.core import dtypes
+from rillet.core.buffers import own_copy
 from rillet.core.dtypes import DType
 from rillet.core.shapes import Dimension, TensorShape
 
@@ -19,7 +20,7 @@ def to_array(value: Any, dtype: DType | None = None, preferred: DType | None = N
     """`value` as (array, dtype).
 
     value: a Python number, bool, str, bytes, a shape or size, nested lists of those, a NumPy array or scalar,
-        `array.array`, or anything with `__array__`.
+        `array.array`, or anything with `__array__`. (The array may be a NumPy array itself, or share its memory.)
     dtype: the dtype asked for; None infers it. `preferred` is used where the value fits it.
     Raises TypeError when the elements don't fit `dtype`, ValueError when the lists are ragged.
     """
@@ -39,6 +40,16 @@ def to_array(value: Any, dtype: DType | None = None, preferred: DType | None = N
     if hasattr(value, "__array__"):
         return _from_numpy(np.asarray(value), dtype)
     return _from_python(value, dtype, preferred)
+
+
+def to_own_array(value: Any, dtype: DType | None = None, preferred: DType | None = None) -> tuple[Any, DType]:
+    """As to_array, but an array that is nobody else's: a later change of `value` does not change it."""
+    array, found = to_array(value, dtype, preferred)
+    is_lent = array is value or (type(value) not in _FRESH and hasattr(value, "__array__"))
+    return (own_copy(array) if is_lent and isinstance(array, np.ndarray) else array), found
+
+
+_FRESH = frozenset((int, float, bool, complex, str, bytes, list, tuple, range))  # their arrays are made of them
 
 
 def _integers(values: Any, dtype: DType | None) -> tuple[Any, DType] | None:

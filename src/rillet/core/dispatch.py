@@ -321,7 +321,7 @@ def as_tensor(
         return _pack(value, dtype, name)
     if value is None:
         raise ValueError("None values not supported.")
-    array, found = convert.to_array(value, dtype, preferred if allowed is None else None)
+    array, found = convert.to_own_array(value, dtype, preferred if allowed is None else None)
     if dtype is None and allowed is not None and found not in allowed:
         # what the value is by itself won't do: the op's default dtype, or else float32, is tried
         if (
@@ -329,7 +329,7 @@ def as_tensor(
         ):  # TensorFlow leaves its first attempt in the graph: names count on it
             constant_in(graph, array, found, name)
         hint = preferred or (dtypes.float32 if dtypes.float32 in allowed else None)
-        array, found = convert.to_array(value, None, hint)
+        array, found = convert.to_own_array(value, None, hint)
     return constant_in(graph, array, found, name)
 
 

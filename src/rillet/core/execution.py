@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Hashable, Sequence
+import itertools
+import weakref
+from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from rillet.core import locks
 from rillet.core.opdef import OpDef
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class VariableState:
         self.dtype = dtype
         self.shape = shape
         self.value: Any = None
-        self.lock = threading.RLock()
+        self.lock = locks.lock()
 
     def __repr__(self) -> str:
         return f"<VariableState {self.name!r} {self.dtype.name} {self.shape}>"
@@ -72,15 +74,71 @@ class Restartable(Protocol):
     def restart(self) -> None: ...
 
 
+class Attached(MutableMapping[Hashable, Any]):
+    """A table whose entries belong to nodes, or to functions, and go with them. A key is such an object, or a tuple that
+    begins with one.
+
+    The objects themselves keep the entries: a table would keep both, since what is kept of a node refers to its graph.
+    """
+
+    def __init__(self) -> None:
+        self._owners: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._others: dict[Hashable, Any] = {}  # of what can have no attributes
+        self._name = f"attached {next(_numbers)}"
+
+    def _entries(self, key: Hashable, make: bool = False) -> dict[Hashable, Any]:
+        owner: Any = key[0] if isinstance(key, tuple) else key
+        attributes = getattr(owner, "__dict__", None)
+        if type(attributes) is not dict:
+            return self._others
+        found: dict[Hashable, Any] | None = attributes.get(self._name)
+        if found is None:
+            found = {}
+            if make:
+                attributes[self._name] = found
+                self._owners.add(owner)
+        return found
+
+    def __getitem__(self, key: Hashable) -> Any:
+        return self._entries(key)[_label(key)]
+
+    def __setitem__(self, key: Hashable, value: Any) -> None:
+        self._entries(key, make=True)[_label(key)] = value
+
+    def __delitem__(self, key: Hashable) -> None:
+        del self._entries(key)[_label(key)]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        for owner in list(self._owners):
+            for label in list(owner.__dict__[self._name]):
+                yield (owner, *label) if label else owner
+        yield from list(self._others)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+_numbers = itertools.count()
+
+
+def _label(key: Hashable) -> Hashable:
+    """What an entry is called by its owner, who is not to refer to itself."""
+    owner: Any = key[0] if isinstance(key, tuple) else key
+    if type(getattr(owner, "__dict__", None)) is not dict:
+        return key
+    return key[1:] if isinstance(key, tuple) else ()
+
+
 class ExecutionContext:
     """The state of a session (or of eager execution): resources by name, and what single nodes keep between runs."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outlives_graphs: bool = False) -> None:
+        """outlives_graphs: what is kept of functions and nodes then goes when these go, and not only with the context."""
         self.engine = engine
         self.resources: dict[Hashable, Any] = {}
-        self.node_states: dict[Hashable, Any] = {}
-        self._executables: dict[int, tuple[Function, Executable]] = {}
-        self._lock = threading.RLock()
+        self.node_states: MutableMapping[Hashable, Any] = Attached() if outlives_graphs else {}
+        self._executables: MutableMapping[Hashable, Executable] = Attached() if outlives_graphs else {}
+        self._lock = locks.lock()
 
     def resource(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The resource called `key`, made on first use."""
@@ -122,10 +180,10 @@ class ExecutionContext:
 
     def executable(self, function: Function) -> Executable:
         """`function` compiled for this context, once."""
-        known = self._executables.get(id(function))
-        if known is None or known[0] is not function:
-            known = self._executables[id(function)] = (function, self.engine.compile(function, self))
-        return known[1]
+        known = self._executables.get(function)
+        if known is None:
+            known = self._executables[function] = self.engine.compile(function, self)
+        return known
 
     def call(self, function: Function, arrays: Sequence[Any]) -> list[Any]:
         """Runs a function body (of a call, a branch, a loop) on arrays."""
@@ -195,7 +253,7 @@ def eager_context() -> ExecutionContext:
 
 
 def set_eager_engine(engine: Engine) -> None:
-    _Eager.context = ExecutionContext(engine)
+    _Eager.context = ExecutionContext(engine, outlives_graphs=True)
 
 
 def set_large_kernel(kernel: LargeKernel) -> None:

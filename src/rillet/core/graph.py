@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rillet.core import context, opdef
 from rillet.core.dtypes import DType
+from rillet.core.locks import lock
 from rillet.core.opdef import OpDef
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import SymbolicTensor, Tensor
@@ -193,7 +194,7 @@ class Graph:
         self._consumers: dict[int, list[Operation]] = {}
         self._consumers_counted = 0
         self._scopes = _Scopes()
-        self._lock = threading.RLock()
+        self._lock = lock()
         self._unfeedable: set[int] = set()
         self._unfetchable: set[int] = set()
         self._finalized = False

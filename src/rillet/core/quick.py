@@ -15,6 +15,7 @@ import numpy as np
 
 from rillet import errors
 from rillet.core import context, dtypes, opdef
+from rillet.core.buffers import own_copy
 from rillet.core.dtypes import DType
 from rillet.core.execution import LARGE, run_large
 from rillet.core.graph import Operation
@@ -167,7 +168,7 @@ def _tensor_of(value: Any, wanted: DType | None) -> EagerTensor | None:
     kind = type(value)
     if kind is np.ndarray:
         found = dtypes.FROM_NUMPY.get(value.dtype)
-        return None if found is None or value.dtype.kind == "O" else EagerTensor(value, found)
+        return None if found is None or value.dtype.kind == "O" else EagerTensor(own_copy(value), found)
     if type(getattr(value, "_source", None)) is EagerTensor:  # a variable
         return value.value() if wanted is None or wanted is value.dtype else None
     if wanted is None:

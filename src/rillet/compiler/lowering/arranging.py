@@ -8,7 +8,7 @@ import numpy as np
 
 from rillet.compiler.arrays import Array, Constant
 from rillet.compiler.index import Dynamic, Linear
-from rillet.compiler.lowering.places import difference, entries, known, whole_number
+from rillet.compiler.lowering.places import difference, known, whole_number
 from rillet.compiler.lowering.scattering import filled, scatter
 from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
@@ -19,16 +19,20 @@ from rillet.core.dtypes import DType
 @lowering("Roll")
 def roll(call: Call, x: Array, shift: Array, axis: Array) -> Array:
     """Elements move by `shift` places along axes, cyclically."""
-    program, amounts, axes = call.program, entries(call, shift), call.integers(axis)
-    call.require(len(amounts) == len(axes) and x.rank > 0)
-    moves: dict[int, list[Scalar]] = {}
-    for amount, place in zip(amounts, axes, strict=True):
+    program, axes = call.program, call.integers(axis)
+    call.require(shift.rank <= 1 and shift.size == len(axes) and x.rank > 0)
+    moves: dict[int, list[int]] = {}
+    for entry, place in enumerate(axes):
         call.require(-x.rank <= place < x.rank)
-        moves.setdefault(place % x.rank, []).append(amount)
+        if x.shape[place] > 1:
+            moves.setdefault(place % x.rank, []).append(entry)
+    if not moves:
+        return x
 
     def moved(place: Linear, number: int) -> Linear:
         extent = x.shape[number]
-        for amount in moves.get(number, ()):
+        for entry in moves.get(number, ()):
+            amount = shift.at(*[entry] * shift.rank)
             steps = known(amount)
             if steps is not None:
                 place = (place + (-int(steps)) % extent) % extent

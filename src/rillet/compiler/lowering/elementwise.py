@@ -28,6 +28,10 @@ for _type, _name in {
     "Rsqrt": "rsqrt",
     "Erf": "erf",
     "Erfc": "erfc",
+    "Erfinv": "erfinv",
+    "Ndtri": "ndtri",
+    "Lgamma": "lgamma",
+    "Digamma": "digamma",
     "Round": "round",
 }.items():
     _unary(_type, _name)

@@ -7,13 +7,13 @@ from rillet.compiler.rules import Call, lowering
 from rillet.compiler.scalar import Scalar
 from rillet.core import dtypes
 
-_KINDS = {"Sum": "sum", "Prod": "product", "Max": "max", "Min": "min", "All": "all", "Any": "any"}
+KINDS = {"Sum": "sum", "Prod": "product", "Max": "max", "Min": "min", "All": "all", "Any": "any"}
 
 
-@lowering(*_KINDS)
+@lowering(*KINDS)
 def reduction(call: Call, x: Array, axes: Array) -> Array:
     keep = bool(call.attrs["keep_dims"])
-    return call.program.reduce(x, call.axes(axes, x.rank), _KINDS[call.operation.type], keep)
+    return call.program.reduce(x, call.axes(axes, x.rank), KINDS[call.operation.type], keep)
 
 
 @lowering("Mean")

@@ -18,8 +18,9 @@ from rillet.core import dtypes
 from rillet.core.dtypes import DType
 
 _KINDS = {"Cumsum": "add", "Cumprod": "mul", "CumulativeLogsumexp": "logaddexp"}
-# Elements of one task; tasks at most; vectors side by side.
-_TASK, _MOST_TASKS, _SIDE_BY_SIDE = 1 << 15, 64, 4
+# Elements of one task; tasks at most. Columns at most that go side by side; tasks that are enough, and columns too few to share.
+_TASK, _MOST_TASKS = 1 << 15, 64
+_COLUMNS, _SHARES, _FEW_COLUMNS = 1024, 8, 128
 # Neighbours that are summed up together: more steps cost more than they save.
 _STEPS = 4
 
@@ -80,10 +81,11 @@ class _Scan:
             stop = b.intrinsic("smin", "i64", b.add(start, b.i64(self.rows_a_task)), b.i64(self.outer))
             with w.loop(row, stop, start=start) as turn:
                 base = b.mul(turn.index, b.i64(self.length))
-                total = w.number(self.neutral, self.dtype)
+                total = b.splat(w.number(self.neutral, self.dtype), lanes)
                 for first, last, width in ((0, whole, lanes), (whole, self.length, 1)):
                     if first == last:
                         continue
+                    total = total if width > 1 else b.extract(total, 0)
                     with b.loop(b.i64(first), b.i64(last), width, carried=[total]) as loop:
                         here = loop.index
                         if self.reverse:
@@ -96,7 +98,8 @@ class _Scan:
                     total = loop.results[0]
 
     def _prefixes(self, w: Any, value: Any, before: Any, lanes: int) -> tuple[Any, Any]:
-        """The running totals of a vector's elements after `before`, and the last of them."""
+        """The running totals of a vector's elements after `before`, and the last of them; both of these are in all lanes, so
+        that from one vector to the next there is only one operation to wait for."""
         b, order = w.b, range(lanes)
         turned = list(reversed(order))
         if self.reverse:
@@ -107,61 +110,55 @@ class _Scan:
             moved = b.shuffle(neutral, value, [lanes + lane - step if lane >= step else lane for lane in order])
             value = self.combined(w, moved, value)
             step *= 2
-        value = self.combined(w, b.splat(before, lanes), value)
-        after = b.extract(value, lanes - 1)
+        last = b.splat(b.extract(value, lanes - 1), lanes)
+        after = self.combined(w, before, last)
+        value = self.combined(w, before, value)
         if self.exclusive:
-            value = b.shuffle(b.splat(before, lanes), value, [lanes + lane - 1 if lane else 0 for lane in order])
-        return b.shuffle(value, value, turned) if self.reverse else value, after
+            value = b.shuffle(before, value, [lanes + lane - 1 if lane else 0 for lane in order])
+        return (b.shuffle(value, value, turned) if self.reverse else value), after
 
     # ---- along another axis -------------------------------------------------------------------------------------
 
     @property
-    def block(self) -> int:
-        """Columns that go side by side."""
-        return min(self.inner, 64)
+    def blocks(self) -> int:
+        """Tasks that share the columns: some, if there are not enough rows to share, and columns enough."""
+        shares = min(-(-_SHARES // self.outer), self.inner // _FEW_COLUMNS)
+        return max(-(-self.inner // _COLUMNS), shares)
 
     @property
-    def blocks(self) -> int:
-        return -(-self.inner // self.block)
+    def block(self) -> int:
+        """Columns of a task."""
+        return -(-self.inner // self.blocks)
 
     def along_columns(self, w: Any) -> None:
+        """The totals of the columns are kept on the stack: memory is read row by row."""
         b = w.b
         row, place, column = (
             Variable(*pair) for pair in (("row", self.outer), ("place", self.length), ("column", self.inner))
         )
+        neutral = w.number(self.neutral, self.dtype)
+        totals = b.alloca(neutral.type, self.block)
+        lanes = min(w.target.lanes(self.dtype.size) * 2, self.block)
         with w.tasks() as task:
             outer = b.binary("udiv", task, b.i64(self.blocks))
-            number = b.sub(task, b.mul(outer, b.i64(self.blocks)))
-            start = b.mul(number, b.i64(self.block))
-            with w.expressions.inside([(row, outer)]):
-                rest = self.inner % self.block
-                if not rest:
-                    self._columns(w, row, place, column, start, self.block)
-                    return
-                is_last = b.compare("eq", number, b.i64(self.blocks - 1))
-                with b.when(is_last):
-                    self._columns(w, row, place, column, start, rest)
-                with b.when(b.compare("ne", number, b.i64(self.blocks - 1))):
-                    self._columns(w, row, place, column, start, self.block)
-
-    def _columns(self, w: Any, row: Variable, place: Variable, column: Variable, start: Any, width: int) -> None:
-        b = w.b
-        lanes = min(w.target.lanes(self.dtype.size) * _SIDE_BY_SIDE, width)
-        offset = 0
-        while offset < width:
-            lanes = min(lanes, width - offset)
-            here = b.add(start, b.i64(offset))
-            neutral = b.splat(w.number(self.neutral, self.dtype), lanes)
-            with b.loop(b.i64(0), b.i64(self.length), carried=[neutral]) as loop:
+            start = b.mul(b.sub(task, b.mul(outer, b.i64(self.blocks))), b.i64(self.block))
+            stop = b.intrinsic("smin", "i64", b.add(start, b.i64(self.block)), b.i64(self.inner))
+            whole = b.sub(stop, b.binary("urem", b.sub(stop, start), b.i64(lanes)))
+            with b.loop(b.i64(0), b.i64(self.block)) as each:
+                b.store(neutral, b.offset(totals, each.index, neutral.type))
+            with b.loop(b.i64(0), b.i64(self.length)) as loop:
                 at = b.sub(b.i64(self.length - 1), loop.index) if self.reverse else loop.index
-                with w.expressions.inside([(place, at)]), w.expressions.inside([(column, here)], column, lanes):
-                    value = b.splat(self.element(w, linear(row), linear(place), linear(column)), lanes)
-                    total = self.combined(w, loop.carried[0], value)
-                    outer = w.index(linear(row) * self.length + linear(place))
-                    target = b.add(b.mul(outer, b.i64(self.inner)), here)
-                    self.keep(w, loop.carried[0] if self.exclusive else total, target)
-                loop.carry(total)
-            offset += lanes
+                with w.expressions.inside([(row, outer), (place, at)]):
+                    first = b.mul(w.index(linear(row) * self.length + linear(place)), b.i64(self.inner))
+                    for begin, end, width in ((start, whole, lanes), (whole, stop, 1)):
+                        neighbours = b.loop(begin, end, width)
+                        with neighbours as here, w.expressions.inside([(column, here.index)], column, width):
+                            value = b.splat(self.element(w, linear(row), linear(place), linear(column)), width)
+                            slot = b.offset(totals, b.sub(here.index, start), neutral.type)
+                            before = b.load(slot, value.type)
+                            total = self.combined(w, before, value)
+                            b.store(total, slot)
+                            self.keep(w, before if self.exclusive else total, b.add(first, here.index))
 
 
 @lowering(*_KINDS, unless=lambda op: op.outputs[0].dtype.is_complex)

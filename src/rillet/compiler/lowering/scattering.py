@@ -248,10 +248,12 @@ def filled(program: Arrays, value: float | int, shape: Sequence[int], dtype: DTy
 # ---- scatters -------------------------------------------------------------------------------------------------------
 
 
-def _scatter_nd(call: Call, target: Array, indices: Array, updates: Array, kind: str) -> Array:
+def _scatter_nd(
+    call: Call, target: Array, indices: Array, updates: Array, kind: str, count: Array | None = None
+) -> Array:
     call.require(indices.rank > 0 and indices.shape[-1] <= target.rank)
     call.require(updates.shape == (*indices.shape[:-1], *target.shape[indices.shape[-1] :]))
-    return _scattered(call, target, indices, updates, kind, True)
+    return _scattered(call, target, indices, updates, kind, True, count)
 
 
 def _scattered(
@@ -264,10 +266,11 @@ def _scattered(
 
 
 @lowering("ScatterNd")
-def scatter_nd(call: Call, indices: Array, updates: Array, shape: Array) -> Array:
+def scatter_nd(call: Call, indices: Array, updates: Array, shape: Array, count: Array | None = None) -> Array:
+    """count: how many of the indices count (a scalar array); None for all."""
     sizes = call.integers(shape)
     call.require(all(size >= 0 for size in sizes))
-    return _scatter_nd(call, filled(call.program, 0, sizes, updates.dtype), indices, updates, "add")
+    return _scatter_nd(call, filled(call.program, 0, sizes, updates.dtype), indices, updates, "add", count)
 
 
 _TENSOR_KINDS = {"Update": "update", "Add": "add", "Sub": "sub", "Max": "max", "Min": "min", "Mul": "mul", "Div": "div"}

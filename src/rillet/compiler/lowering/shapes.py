@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from rillet.compiler.arrays import Array
+from rillet.compiler.bounded import Bounded, repeated
 from rillet.compiler.index import Linear
+from rillet.compiler.lowering.places import known
 from rillet.compiler.rules import Call, lowering
 from rillet.core import dtypes
 
@@ -30,10 +32,10 @@ def size(call: Call, x: Array) -> Array:
 @lowering("Reshape")
 def reshape(call: Call, x: Array, wanted: Array) -> Array:
     sizes = call.integers(wanted)
-    known = int(np.prod([extent for extent in sizes if extent >= 0]))
+    given = int(np.prod([extent for extent in sizes if extent >= 0]))
     if -1 in sizes:
-        call.require(sizes.count(-1) == 1 and known > 0 and x.size % known == 0)
-        sizes[sizes.index(-1)] = x.size // known
+        call.require(sizes.count(-1) == 1 and given > 0 and x.size % given == 0)
+        sizes[sizes.index(-1)] = x.size // given
     call.require(int(np.prod(sizes)) == x.size)
     return call.program.reshape(x, sizes)
 
@@ -61,14 +63,20 @@ def ensure_shape(call: Call, x: Array) -> Array:
 
 
 @lowering("BroadcastTo")
-def broadcast_to(call: Call, x: Array, wanted: Array) -> Array:
+def broadcast_to(call: Call, x: Array, wanted: Array) -> Array | Bounded:
+    rows = repeated(call, x, wanted, known)
+    if rows is not None:
+        return rows
     sizes = call.integers(wanted)
     call.require(len(sizes) >= x.rank and np.broadcast_shapes(x.shape, sizes) == tuple(sizes))
     return call.program.broadcast(x, sizes)
 
 
 @lowering("Fill")
-def fill(call: Call, sizes: Array, value: Array) -> Array:
+def fill(call: Call, sizes: Array, value: Array) -> Array | Bounded:
+    rows = repeated(call, value, sizes, known)
+    if rows is not None:
+        return rows
     wanted = call.integers(sizes)
     call.require(value.rank == 0 and all(extent >= 0 for extent in wanted))
     return call.program.broadcast(value, wanted)
@@ -82,7 +90,10 @@ def transpose(call: Call, x: Array, order: Array) -> Array:
 
 
 @lowering("Tile")
-def tile(call: Call, x: Array, multiples: Array) -> Array:
+def tile(call: Call, x: Array, multiples: Array) -> Array | Bounded:
+    rows = repeated(call, x, multiples, known) if x.size == 1 else None
+    if rows is not None:
+        return rows
     times = call.integers(multiples)
     call.require(len(times) == x.rank and all(count >= 0 for count in times))
     sizes = [extent * count for extent, count in zip(x.shape, times, strict=True)]
@@ -173,8 +184,8 @@ def reverse(call: Call, x: Array, axes: Array) -> Array:
     return call.program.view(x, x.shape, index)
 
 
-@lowering("BroadcastGradientArgs")
-def known(call: Call, *arrays: Array) -> list[Array]:
+@lowering("BroadcastGradientArgs", "BroadcastArgs", "ConcatOffset")
+def of_known_shapes(call: Call, *arrays: Array) -> list[Array]:
     """Ops on shapes: computed by the reference kernel once their inputs are known."""
     for array in arrays:
         call.value(array)

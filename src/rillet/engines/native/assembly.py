@@ -60,7 +60,7 @@ class Assembly:
     memory: Memory = field(default_factory=Memory)
     region: RegionKernels | None = None
     kernels: list[Kernel] = field(default_factory=list)
-    codes: Sequence[Code] = ()
+    codes: Sequence[Code | int] = ()
     inputs: list[Input] = field(default_factory=list)
     variables: list[Variable] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
@@ -92,6 +92,12 @@ def write(assembly: Assembly) -> Assembly:
 def compile_all(assembly: Assembly) -> Assembly:
     """Compiles the kernels to machine code."""
     assembly.codes = compile_kernels([kernel.text for kernel in assembly.kernels])
+    return assembly
+
+
+def number_kernels(assembly: Assembly) -> Assembly:
+    """Puts numbers in the place of machine code, which is made later."""
+    assembly.codes = range(len(assembly.kernels))
     return assembly
 
 

@@ -78,11 +78,16 @@ class Compiler:
         for name in PASSES:
             getattr(self._passes, f"add_{name}_pass")()
 
-    def compile(self, text: str, as_object: bool = True) -> bytes:
-        """The module's object file, or its assembly. RuntimeError, with the place, where LLVM refuses the text."""
+    def compile(self, text: str, as_object: bool = True, parts: Sequence[str] = ()) -> bytes:
+        """The module's object file, or its assembly. RuntimeError, with the place, where LLVM refuses the text.
+
+        parts: further modules, which become part of it.
+        """
         binding = llvm()
         # A context of its own for each text: what LLVM remembers of it goes with it.
         with binding.create_context() as context, self._parse(text, context) as module:
+            for part in parts:
+                module.link_in(self._parse(part, context))
             _unlocked("LLVMPY_RunNewModulePassManager")(self._passes, module, self._builder)
             with binding.ffi.OutputString() as message:
                 emit = _unlocked("LLVMPY_TargetMachineEmitToMemory")

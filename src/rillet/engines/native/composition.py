@@ -22,8 +22,8 @@ _PENDING = Halt()  # stands where a jump goes whose target is not known yet
 class Composer:
     """Appends to `steps`, and tells the memory what is in use when. `time` counts waves."""
 
-    def __init__(self, memory: Memory, codes: Mapping[int, Code]) -> None:
-        """codes: the kernels' machine code, by their ids."""
+    def __init__(self, memory: Memory, codes: Mapping[int, Code | int]) -> None:
+        """codes: the kernels' machine code (or what stands for it), by their ids."""
         self.memory = memory
         self.codes = codes
         self.steps: list[Step] = []

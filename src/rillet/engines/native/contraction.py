@@ -49,6 +49,9 @@ c may be left out where there is a `store`. Where it is given besides, and its e
 partial sums may be kept there until `store` is called for that place, which saves scratch memory; so nothing that
 `store` or another task reads may lie there.
 
+`announce(b, batch, m, n)` may be given with `store`. It is called some time before the results of row m from column n on
+are, for each row of a tile and each line of cache in it, and emits prefetches of what `store` will want there.
+
 Scratch memory: info.scratch_bytes in all, with any content, in the buffer whose number in the table is `scratch`; 0
 where none is needed. A kernel also takes up to the size of the first data cache of its caller's stack.
 """
@@ -58,7 +61,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rillet.engines.native.contraction_kernel import ContractionKernel
-from rillet.engines.native.contraction_operands import Computed, Operand, Problem, Store, Strided, accumulator
+from rillet.engines.native.contraction_operands import Announce, Computed, Operand, Problem, Store, Strided, accumulator
 from rillet.engines.native.contraction_plan import plan_contraction
 from rillet.engines.native.llvm import Module
 from rillet.engines.native.target import Target
@@ -85,12 +88,13 @@ def contraction(
     store: Store | None = None,
     scratch: int | None = None,
     workers: int = 2,
+    announce: Announce | None = None,
 ) -> KernelInfo:
     """Adds the kernel `name` to the module: see the module's text.
 
     workers: how many there will be tasks for, if there is work for so many.
     Raises ValueError if the extents of the operands do not fit together, or if neither c nor store is given.
     """
-    plan = plan_contraction(target, Problem.of(a, b, c, store), workers)
+    plan = plan_contraction(target, Problem.of(a, b, c, store, announce), workers)
     ContractionKernel(module, name, target, plan, scratch).write()
     return KernelInfo(name, plan.tasks, plan.task_scratch * plan.tasks)

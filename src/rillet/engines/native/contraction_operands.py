@@ -11,6 +11,7 @@ from rillet.engines.native.llvm import Builder, Value
 Axes = tuple[tuple[int, int], ...]
 Load = Callable[[Builder, Value, Value, Value, int], Value]
 Store = Callable[[Builder, Value, Value, Value, Value, int], None]
+Announce = Callable[[Builder, Value, Value, Value], None]
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,10 @@ class Problem:
     k: list[Axis]  # of a, b
     element: str
     swapped: bool = False
+    announce: Announce | None = None
 
     @staticmethod
-    def of(a: Operand, b: Operand, c: Strided | None, store: Store | None) -> Problem:
+    def of(a: Operand, b: Operand, c: Strided | None, store: Store | None, announce: Announce | None = None) -> Problem:
         """The problem of multiplying a and b. Raises ValueError if their extents do not fit together."""
         if c is None and store is None:
             raise ValueError("A contraction needs a place or a function for its results")
@@ -143,6 +145,7 @@ class Problem:
             merge("n", columns, third("columns", columns)),
             merge("k", _listed(a, "columns"), _listed(b, "rows")),
             accumulator(a, b),
+            announce=announce,
         )
 
     @property

@@ -12,7 +12,7 @@ from rillet.engines.native.contraction_operands import Axis, Computed, Operand, 
 from rillet.engines.native.llvm import size_of
 from rillet.engines.native.target import Target
 
-_LINE = 64  # bytes of a line of cache
+LINE = 64  # bytes of a line of cache
 _WAYS = 8  # lines whose addresses are equal modulo the size of a way, and that a cache can hold at once
 _PAGES = 64 << 12  # bytes of the pages that a processor finds without delay
 _TASK_FLOPS = 1 << 20  # worth sending to a worker
@@ -115,7 +115,7 @@ class Plan:
     @property
     def panel_bytes(self) -> int:
         """One packed panel of b."""
-        return round_up(self.panel_stride * self.depth * size_of(self.problem.element), _LINE)
+        return round_up(self.panel_stride * self.depth * size_of(self.problem.element), LINE)
 
     @property
     def keeps_partial(self) -> bool:
@@ -130,12 +130,12 @@ class Plan:
     @property
     def a_block_bytes(self) -> int:
         elements = self.m_block * self.m.size * self.depth if self.packs_a else 0
-        return round_up(elements * size_of(self.problem.element), _LINE)
+        return round_up(elements * size_of(self.problem.element), LINE)
 
     @property
     def task_scratch(self) -> int:
         elements = self.m_block * self.n_block * self.partial_tile if self.keeps_partial else 0
-        return self.a_block_bytes + round_up(elements * size_of(self.problem.element), _LINE)
+        return self.a_block_bytes + round_up(elements * size_of(self.problem.element), LINE)
 
 
 def plan_contraction(target: Target, problem: Problem, workers: int) -> Plan:
@@ -162,7 +162,7 @@ def _across(target: Target, problem: Problem) -> Plan:
     must_pack_b = not _is_plain(problem.b, problem.element) or n.run.strides[0] != 1
     packs_b = must_pack_b or m.units > 2
     panel = round_up(n.size, lanes) * bytes_
-    limit = max(8, target.level1 * 3 // 4 // panel)
+    limit = max(8, target.level1 * 5 // 8 // panel)
     if not packs_b and m.units == 1 and k_extent * n_extent * bytes_ > target.level2:
         limit = 8 * m.size  # b passes by once: it is read in long stretches, which processors foresee
     k_outer, k_axis, k_chunk, k_inner = cut_depth(problem.k, limit)
@@ -222,7 +222,7 @@ def _tile_cycles(rows: int, vectors: int, depth: int, turned: bool) -> float:
 
 def _direct_cost(target: Target, m: Cut, depth: int, across: int, along: int, bytes_: int) -> tuple[float, int]:
     """(the share of time that is lost, rows at a time) if a is read where it lies; across, along: bytes."""
-    row = min(depth * bytes_, max(across, _LINE)) if m.run.extent > 1 else depth * bytes_  # rows may overlap
+    row = min(depth * bytes_, max(across, LINE)) if m.run.extent > 1 else depth * bytes_  # rows may overlap
     rows = max(1, target.level2 // row)
     if along <= across or m.run.extent == 1:
         # Rows lie apart: a block of them is to stay in the second cache.
@@ -242,7 +242,7 @@ def _direct_cost(target: Target, m: Cut, depth: int, across: int, along: int, by
 def _held(cache: int, stride: int) -> int:
     """How many lines that lie `stride` bytes apart half of a cache holds."""
     way = cache // _WAYS
-    return _WAYS * way // max(math.gcd(stride, way), _LINE) // 2
+    return _WAYS * way // max(math.gcd(stride, way), LINE) // 2
 
 
 def _pack_cost(operand: Operand, across: int, along: int, width: int) -> float:

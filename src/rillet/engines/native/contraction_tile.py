@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
 from rillet.engines.native.contraction_operands import Axis, Store, Strided, coalesce, extent_of
-from rillet.engines.native.contraction_plan import Plan
-from rillet.engines.native.llvm import Builder, Module, Value, lanes_of, vector
+from rillet.engines.native.contraction_plan import LINE, Plan
+from rillet.engines.native.llvm import Builder, Module, Value, lanes_of, size_of, vector
 from rillet.engines.native.microkernel import Successor, Tile, accumulate, accumulate_along, dot, prefetch, transpose
 from rillet.engines.native.storage import narrow
 from rillet.engines.native.target import Target
@@ -62,6 +63,7 @@ class TileWriter:
             parameters += [("i1", "replaces"), ("ptr", "source")]
         b = self.b = Builder(self.module, name, parameters, "internal void", "nounwind noinline")
         self._prefetch_results(tile)
+        self._announce_results(tile)
         sums = self._sums_along(tile) if self.plan.along else self._sums(tile)
         if self.plan.k_blocks == 1:
             self._finish(tile, sums)
@@ -74,6 +76,21 @@ class TileWriter:
         if c is not None and self.plan.n.run.strides[1] == 1 and tile.rows > 1:
             for row in range(tile.rows):
                 prefetch(b, b.offset(b.parameters["c"], b.i64(row * self.plan.m.run.strides[1]), c.element), write=True)
+
+    def _announce_results(self, tile: Tile) -> None:
+        """Tells the caller what will be handed over when the last block of k is done."""
+        announce, b = self.problem.announce, self.b
+        if announce is None:
+            return
+        m, n = b.parameters["m"], b.parameters["n"]
+        rows, columns = tile.rows, tile.columns
+        if self.problem.swapped:
+            m, n, rows, columns = n, m, columns, rows
+        is_last = contextlib.nullcontext() if self.plan.k_blocks == 1 else b.when(b.parameters["last"])
+        with is_last, b.loop(b.i64(0), b.i64(rows)) as loop:
+            for start in range(0, columns, LINE // size_of(self.element)):
+                row, column = dot(b, [m, loop.index], [1, 1]), dot(b, [n, b.i64(start)], [1, 1])
+                announce(b, b.parameters["batch"], row, column)
 
     def loops(self) -> list[Axis]:
         """The loops over a block of k as tiles run them."""

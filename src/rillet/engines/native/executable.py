@@ -7,7 +7,6 @@ have a single, native segment, and a call of theirs is one native call.
 from __future__ import annotations
 
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from rillet.compiler.rules import NeedsValue
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel, holds_variable
 from rillet.core.function import Function
 from rillet.core.graph import Operation
+from rillet.core.locks import lock
 from rillet.core.tensor import SymbolicTensor
 from rillet.engines.blockwise import BlockwiseExecutable
 from rillet.engines.native.assembly import Plan
@@ -35,8 +35,8 @@ from rillet.engines.native.pipeline import compile_function
 from rillet.engines.native.stored import NeedsInput, pack, recall, remember, unpack
 from rillet.engines.reference import dereference
 
-# Programs kept for one segment: as many signatures.
-_MOST_PROGRAMS = 64
+# Programs kept for one segment: as many signatures, as long as their runs take no more memory than that altogether.
+_MOST_PROGRAMS, _MOST_BYTES = 256, 1 << 30
 # Graphs of at least so many operations, or on so many bytes, are compiled when they are first seen.
 _HEAVY_OPERATIONS, _HEAVY_BYTES = 12, 1 << 18
 
@@ -62,7 +62,7 @@ class Segment:
         self.by_value: set[int] = set()
         self.passes_variables = any(not supported(tensor.dtype) or holds_variable(tensor) for tensor in function.inputs)
         self._reference: BlockwiseExecutable | None = None
-        self._lock = threading.RLock()
+        self._lock = lock()
         self._broken = False
         self._last: tuple[Callable[..., Any], tuple[Any, ...]] | None = (
             None  # what was called last, for which variables
@@ -117,10 +117,16 @@ class Segment:
                 return key, None
             key = self._signature(arrays)  # compiling may have found that it depends on values
             self.plans[key] = plan
-            if len(self.plans) > _MOST_PROGRAMS:
-                self.plans.popitem(last=False)
+            self._make_room()
         self.plans.move_to_end(key)
         return key, plan
+
+    def _make_room(self) -> None:
+        """Drops the programs that were not used for longest, if there are too many."""
+        total = sum(plan.arena_bytes for plan in self.plans.values())
+        while len(self.plans) > 1 and (len(self.plans) > _MOST_PROGRAMS or total > _MOST_BYTES):
+            _, dropped = self.plans.popitem(last=False)
+            total -= dropped.arena_bytes
 
     def _signature(self, arrays: Sequence[Any]) -> Any:
         parts: list[Any] = []
@@ -160,6 +166,7 @@ class Segment:
                 print(f"rillet: {self.function.name} is not compiled: {error!r}", file=sys.stderr)
             return None
         self.seen.pop(key, None)
+        plan.assembly = None  # it takes far more memory than the program, and is made again if somebody wants to see it
         return plan
 
     def _compiled_now(self, arrays: Sequence[Any], anew: bool = False) -> Plan:
@@ -220,7 +227,10 @@ class Segment:
     def _is_heavy(self, arrays: Sequence[Any]) -> bool:
         if config.COMPILE.value == "always" or len(self.function.operations) >= _HEAVY_OPERATIONS:
             return True
-        return sum(getattr(value, "nbytes", 0) for value in arrays) >= _HEAVY_BYTES
+        if sum(getattr(value, "nbytes", 0) for value in arrays) >= _HEAVY_BYTES:
+            return True
+        made = (tensor for operation in self.function.operations for tensor in operation.outputs)
+        return any((tensor.shape.num_elements() or 0) * tensor.dtype.size >= _HEAVY_BYTES for tensor in made)
 
     def _compile(self, arrays: Sequence[Any]) -> Plan:
         program = Arrays()

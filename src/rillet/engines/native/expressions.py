@@ -16,6 +16,7 @@ from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.engines.native import random_numbers, storage, vecmath
 from rillet.engines.native.llvm import Builder, Region, Value, element_of, is_float, lanes_of, vector
+from rillet.engines.native.rounding import rounded
 from rillet.engines.native.target import Target
 
 _STORAGE = {
@@ -256,7 +257,6 @@ class Expressions:
         b = self.builder
         if not varying:
             return b.convert("trunc", base, type_) if type_ != "i64" else base
-        level = len(self.levels) - 1
 
         def write() -> Value:
             narrow = b.convert("trunc", base, type_) if type_ != "i64" else base
@@ -268,7 +268,7 @@ class Expressions:
                 total = b.binary("add", total, part)
             return total
 
-        return self._in(level, ("form", form, type_), write)
+        return self._in(self._level_of(form.variables()), ("form", form, type_), write)
 
     def _atom_varies(self, atom: Atom) -> bool:
         if self.lane is None or self.lanes == 1:
@@ -427,6 +427,10 @@ class Expressions:
             value = b.splat(value, self.lanes)
         b.store(self.stored(value, array.dtype), b.offset(pointer, start, element))
 
+    def address(self, array: Array, flat: Linear) -> Value:
+        """Where the array's element number `flat` lies, outside of lanes."""
+        return self.builder.offset(self.pointer(array), self._uniform(flat), storage_type(array.dtype))
+
     def stored(self, value: Value, dtype: DType) -> Value:
         """A computed value as it is kept in memory."""
         b = self.builder
@@ -478,7 +482,8 @@ ERROR: Any = _ErrorFlag()
 
 _COMPARISONS = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
 _BITWISE = {"and": "and", "or": "or", "xor": "xor", "shl": "shl"}
-_INTRINSICS = {"abs": "fabs", "floor": "floor", "ceil": "ceil", "round": "roundeven", "trunc": "trunc", "sqrt": "sqrt"}
+_INTRINSICS = {"abs": "fabs", "sqrt": "sqrt"}
+_ROUNDINGS = ("floor", "ceil", "round", "trunc")
 
 
 def operation(b: Builder, target: Target, node: Scalar, x: Sequence[Value], type_: str) -> Value:
@@ -519,6 +524,8 @@ def _float_operation(b: Builder, target: Target, name: str, x: Sequence[Value], 
         return b.fneg(x[0])
     if name in _INTRINSICS:
         return b.intrinsic(_INTRINSICS[name], type_, x[0])
+    if name in _ROUNDINGS:
+        return rounded(b, target, name, x[0])
     if name == "is_nan":
         return b.compare("uno", x[0], x[0])
     if name == "is_inf":
@@ -534,11 +541,11 @@ def _float_operation(b: Builder, target: Target, name: str, x: Sequence[Value], 
     if name == "fma":
         return b.fmuladd(*x)
     if name in ("mod", "floordiv", "truncmod"):
-        return _float_remainder(b, name, x[0], x[1])
+        return _float_remainder(b, target, name, x[0], x[1])
     return vecmath.emit(b, target, name, *x)
 
 
-def _float_remainder(b: Builder, name: str, x: Value, y: Value) -> Value:
+def _float_remainder(b: Builder, target: Target, name: str, x: Value, y: Value) -> Value:
     remainder = b.binary("frem", x, y)
     if name == "truncmod":
         return remainder
@@ -549,12 +556,9 @@ def _float_remainder(b: Builder, name: str, x: Value, y: Value) -> Value:
         moved = b.select(wrong, b.fadd(remainder, y), remainder)
         return b.select(b.compare("oeq", moved, zero), b.intrinsic("copysign", x.type, zero, y), moved)
     quotient = b.fdiv(b.fsub(x, b.select(wrong, b.fadd(remainder, y), remainder)), y)
-    rounded = b.intrinsic("floor", x.type, quotient)
-    return b.select(
-        b.compare("ogt", b.fsub(quotient, rounded), b.constant(x.type, 0.5)),
-        b.fadd(rounded, b.constant(x.type, 1.0)),
-        rounded,
-    )
+    whole = rounded(b, target, "floor", quotient)
+    rest = b.compare("ogt", b.fsub(quotient, whole), b.constant(x.type, 0.5))
+    return b.select(rest, b.fadd(whole, b.constant(x.type, 1.0)), whole)
 
 
 def _integer_operation(b: Builder, name: str, x: Sequence[Value], type_: str, unsigned: bool) -> Value:
@@ -571,7 +575,7 @@ def _integer_operation(b: Builder, name: str, x: Sequence[Value], type_: str, un
             return positive
         negative = b.convert("sext", b.compare("slt", x[0], zero), type_.strip("<>").split()[-1])
         return b.binary("or", positive, negative)
-    if name in ("floor", "ceil", "round", "trunc"):
+    if name in _ROUNDINGS:
         return x[0]
     if name == "popcount":
         return b.intrinsic("ctpop", type_, x[0])

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rillet.core.locks import lock_held_while_forking
 from rillet.engines.native import cache, compiler, elf
 from rillet.engines.native import target as targets
 from rillet.engines.native.compiler import CompilerUnavailable
@@ -50,7 +50,7 @@ def available() -> bool:
 
 # Code in use, by what it was made from: equal texts share it, and it goes with its last user.
 _in_use: weakref.WeakValueDictionary[Any, Code] = weakref.WeakValueDictionary()
-_compiling = threading.Lock()
+_compiling = lock_held_while_forking()  # LLVM would be caught half-way
 
 
 def compile_kernels(

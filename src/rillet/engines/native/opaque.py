@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from rillet.compiler.arrays import Array, Opaque
 from rillet.compiler.index import Linear, Variable, linear
 from rillet.compiler.scalar import Scalar
+from rillet.core import dtypes
 from rillet.core.dtypes import DType
 from rillet.engines.native import expressions as ir
-from rillet.engines.native import storage
+from rillet.engines.native import random_numbers, rejection, storage
 from rillet.engines.native.expressions import Expressions, compute_type, storage_type
 from rillet.engines.native.kernel import Kernel, begin_kernel
 from rillet.engines.native.llvm import Builder, Loop, Value, lanes_of, vector
@@ -110,6 +111,15 @@ class Writer:
         wide = [b.splat(value, lanes) for value in values]
         return ir.operation(b, self.target, node, wide, vector(compute_type(dtype), lanes))
 
+    def stream(self, state: Array) -> random_numbers.Stream:
+        """The stream of random numbers that is at this state, [3]: the counter's halves, the lower first, and the key."""
+        return random_numbers.Stream(self.b, self.target, *(self.load(state, self.b.i64(place)) for place in range(3)))
+
+    def sample(self, name: str, stream: random_numbers.Stream, block: Value, parameter: Value, dtype: DType) -> Value:
+        """A number of the distribution `name` of rejection.py with that parameter (double), from `block` on."""
+        number = rejection.SAMPLERS[name](stream, block, parameter, dtype, self.fail)
+        return self.apply("cast", dtype, number, of=dtypes.float64)
+
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def load(self, array: Array, place: Value, lanes: int = 1) -> Value:
@@ -120,10 +130,17 @@ class Writer:
             return b.compare("ne", found, b.constant(found.type, 0))
         return storage.widen(b, self.target, found, compute_type(array.dtype))
 
-    def store(self, value: Value, array: Array, place: Value) -> None:
+    def store(
+        self, value: Value, array: Array, place: Value, condition: Value | None = None, aside: Value | None = None
+    ) -> None:
+        """Writes an element, or neighbours, from number `place` on. condition: where it does not hold, they are written to the
+        memory `aside` instead."""
         b = self.b
         kept = self.expressions.stored(value, array.dtype)
-        b.store(kept, b.offset(self.expressions.pointer(array), place, storage_type(array.dtype)))
+        target = b.offset(self.expressions.pointer(array), place, storage_type(array.dtype))
+        if condition is not None and aside is not None:
+            target = b.value("ptr", f"select {condition}, {target}, {aside}")
+        b.store(kept, target)
 
     # ---- errors -------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rillet.compiler.lowered import Lowered
 from rillet.compiler.passes import Pass, problems_of, run_passes, text_of
 from rillet.compiler.pipeline import LOWERING, SCHEDULING, Given, lower, schedule
@@ -14,6 +16,7 @@ from rillet.engines.native.assembly import (
     compile_all,
     compose,
     link,
+    number_kernels,
     place,
     write,
 )
@@ -79,6 +82,11 @@ ASSEMBLING = (
     Pass("link", "steps and tables become a callable", "last", link),
 )
 
+
+# The same for a program that is not to run here: its kernels are compiled together, when all steps are known.
+AHEAD = tuple(
+    replace(each, run=number_kernels) if each.name == "compile" else each for each in ASSEMBLING if each.name != "link"
+)
 
 OPTIONAL = frozenset(each.name for each in (*LOWERING, *SCHEDULING, *ASSEMBLING) if each.optional)
 

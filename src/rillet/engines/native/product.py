@@ -12,9 +12,13 @@ from rillet.engines.native.contraction import Strided, contraction
 from rillet.engines.native.expressions import ERROR, Expressions, storage_type
 from rillet.engines.native.kernel import Kernel, unravelled
 from rillet.engines.native.llvm import Builder, Module, Value
+from rillet.engines.native.microkernel import prefetch
 from rillet.engines.native.target import Target
 
 Axes = tuple[tuple[int, int], ...]
+
+# Arrays of so many bytes are not in the first cache when the epilogue comes to them.
+_STREAMED = 1 << 15
 
 
 def write_product(group: RowsGroup, target: Target) -> Kernel:
@@ -29,9 +33,7 @@ class _ProductWriter:
         self.target = target
         self.product: Contraction = group.contraction
         self.operands: list[Array] = []
-        self.expressions = {
-            member.number: group.expression(member) for member in group.members if member is not self.product
-        }
+        self.expressions = group.shared_expressions([member for member in group.members if member is not self.product])
         self.stored = {array.number for array in group.stores}
         self._writers: dict[int, Expressions] = {}
 
@@ -62,8 +64,17 @@ class _ProductWriter:
                     self._operand(ERROR)
         module = Module()
         scratch = len(self.operands)
+        self.streams = [] if plain else self._streams(wanted)
         info = contraction(
-            module, "kernel", self.target, a, b, c if plain else None, None if plain else self._store, scratch
+            module,
+            "kernel",
+            self.target,
+            a,
+            b,
+            c if plain else None,
+            None if plain else self._store,
+            scratch,
+            announce=self._announce if self.streams else None,
         )
         if len(self.operands) != scratch:
             raise AssertionError("the epilogue of a contraction reads what was not foreseen")
@@ -123,22 +134,63 @@ class _ProductWriter:
 
     # ---- the epilogue -------------------------------------------------------------------------------------------
 
-    def _store(self, b: Builder, batch: Value, m: Value, n: Value, value: Value, lanes: int) -> None:
-        """Computes and stores what is made of `lanes` results of row m from column n on."""
+    def _streams(self, wanted: set[int]) -> list[tuple[Array, Linear, bool]]:
+        """What the epilogue reads and writes line by line: (array, place, whether it is written)."""
+        found: dict[tuple[int, Linear], tuple[Array, Linear, bool]] = {}
+        variables, rows = self.group.variables(), self.group.rows or 0
+        if len(variables) == rows:
+            return []
+
+        def note(array: Array, place: Linear, is_written: bool) -> None:
+            along = {atom for atom in place.terms if isinstance(atom, Variable)}
+            is_even = len(along) == len(place.terms) and place.terms.get(variables[-1]) == 1
+            if is_even and along.intersection(variables[:rows]) and array.bytes >= _STREAMED:
+                found.setdefault((array.number, place), (array, place, is_written))
+
+        def note_read(load: Scalar) -> None:
+            array, place, guard = load.data
+            if guard is None and array.number not in self.group.roles:
+                note(array, place - self.bases.get(array.number, 0), False)
+
+        for member in self.group.members:
+            if member.number in self.stored:
+                note(member, self.group.point("full"), True)
+        for member in self.group.members:
+            if member is not self.product and member.number in wanted:
+                loads(self.expressions[member.number], note_read)
+        return list(found.values())
+
+    def _announce(self, b: Builder, batch: Value, m: Value, n: Value) -> None:
+        """Asks for what the epilogue will read and write at row m, from column n on."""
+        x = self._expressions(b)
+        x.fresh()
+        with x.inside(self._places(b, batch, m, n)):
+            for array, place, is_written in self.streams:
+                prefetch(b, x.address(array, place), write=is_written)
+
+    def _expressions(self, b: Builder) -> Expressions:
         x = self._writers.get(id(b))
         if x is None:
             x = self._writers[id(b)] = Expressions(b, self.target, self.operands, self.bases)
+        return x
+
+    def _places(self, b: Builder, batch: Value, m: Value, n: Value) -> list[tuple[Variable, Value]]:
+        """What the loop variables are at a result."""
+        variables, rows = self.group.variables(), self.group.rows or 0
+        row = b.binary("add", b.binary("mul", batch, b.i64(size_of(self.product.rows))), m) if self.product.batch else m
+        return unravelled(b, row, variables[:rows]) + unravelled(b, n, variables[rows:])
+
+    def _store(self, b: Builder, batch: Value, m: Value, n: Value, value: Value, lanes: int) -> None:
+        """Computes and stores what is made of `lanes` results of row m from column n on."""
+        x = self._expressions(b)
         group, product = self.group, self.product
         variables = group.variables()
         rows = group.rows or 0
-        row_count = size_of(product.rows)
-        row = b.binary("add", b.binary("mul", batch, b.i64(row_count)), m) if product.batch else m
-        places = unravelled(b, row, variables[:rows]) + unravelled(b, n, variables[rows:])
         lane = variables[-1] if len(variables) > rows else None
         if lane is None and lanes != 1:
             raise AssertionError("a contraction with one column has no neighbours")
         x.fresh()
-        with x.inside(places, lane, lanes):
+        with x.inside(self._places(b, batch, m, n), lane, lanes):
             x.replaced = {member.number: self._answer(member, value) for member in group.members}
             for member in group.members:
                 if member.number in self.stored:

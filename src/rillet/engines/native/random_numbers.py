@@ -1,7 +1,7 @@
 """Random numbers as code: Philox 4x32-10 and, made of it, standard normal numbers, bit for bit those of rillet.ops.philox.
 
-A block has four words of 32 bits. Neighbouring elements share blocks, so lanes hold whole blocks: a lane of 64 bits has
-words 0 and 1, the next one words 2 and 3, and what comes out is in order.
+A block has four words of 32 bits, each of which is computed in 64, so that a product needs no more than one instruction. Lanes
+are blocks; neighbouring elements share them, and their words are put in order at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rillet.engines.native.vecmath_lanes import Lanes
 from rillet.ops import philox, single_math
 
 # How many numbers a block gives.
-PER_BLOCK = {"random32": 4, "random64": 2, "random_normal": 4}
+PER_BLOCK = {"random32": 4, "random64": 2, "random_normal": 4, "random_normal64": 2}
 
 _MASK32 = 0xFFFFFFFF
 
@@ -32,44 +32,54 @@ class Stream:
         first = b.binary("lshr", start, b.i64(count.bit_length() - 1))
         skipped = b.binary("and", start, b.i64(count - 1))
 
-        def from_blocks(blocks: int) -> Value:
-            return self._in_order(kind, self._blocks(self._counting(first, blocks)))
-
         def from_within() -> Value:
-            numbers = from_blocks((lanes + 2 * (count - 1)) // count)
+            blocks = (lanes + 2 * (count - 1)) // count
+            numbers = self._in_order(kind, self._order(blocks), self.words(self._counting(first, blocks)))
             room, element = b.alloca(numbers.type), element_of(numbers.type)
             b.store(numbers, room)
             return b.load(b.offset(room, skipped, element), vector(element, lanes))
 
         if lanes % count:
             return from_within()
-        is_within = self._lanes(b.compare("ne", skipped, b.i64(0)))
-        (result,) = is_within.rarely(lambda: [self._lanes(from_within())], [self._lanes(from_blocks(lanes // count))])
+        counter = b.add(self.low, first)
+        lowest = b.binary("and", counter, b.i64(_MASK32))
+        is_wrapping = b.compare("ugt", lowest, b.i64(_MASK32 - lanes // count))
+        is_slow = self._lanes(b.binary("or", is_wrapping, b.compare("ne", skipped, b.i64(0))))
+
+        def quickly() -> Value:
+            blocks = lanes // count
+            return self._in_order(kind, self._order(blocks), self._neighbouring_words(first, counter, blocks))
+
+        (result,) = is_slow.rarely(lambda: [self._lanes(from_within())], [self._lanes(quickly())])
         return result.value
 
     def each(self, kind: str, numbers: Value) -> Value:
         """The numbers with these numbers (i64 lanes), wherever they are: a block is computed for each."""
         b, count = self.b, PER_BLOCK[kind]
-        block = b.binary("lshr", numbers, b.constant(numbers.type, count.bit_length() - 1))
-        words = self._blocks(block)
-        if kind != "random_normal":
-            return self._picked(self._parts(self._in_order(kind, words), count), numbers, 1)
-        first, second, third, fourth = self._parts(words, 4)
-        pair = [self._picked(choice, numbers, 2) for choice in ((first, third), (second, fourth))]
-        return self._picked(_box_muller(*map(self._lanes, pair)), numbers, 1)
+        words = self.words(b.binary("lshr", numbers, b.constant(numbers.type, count.bit_length() - 1)))
+        if kind == "random32":
+            return self._picked([b.convert("trunc", word.value, "i32") for word in words], numbers, 1)
+        if kind == "random64":
+            return self._picked([_joined(words[0], words[1]).value, _joined(words[2], words[3]).value], numbers, 1)
+        if kind == "random_normal64":
+            return self._picked([normal.value for normal in double_normals(words)], numbers, 1)
+        narrow = [b.convert("trunc", word.value, "i32") for word in words]
+        pair = [self._picked(narrow[part::2], numbers, 2) for part in range(2)]
+        return self._picked(box_muller(*map(self._lanes, pair)), numbers, 1)
+
+    def uniform_double(self, number: Value) -> Value:
+        """One number in [0, 1) of those that `uniform_doubles` makes of the blocks."""
+        words = self.words(self.b.binary("lshr", number, self.b.i64(1)))
+        return self._picked([uniform.value for uniform in uniform_doubles(words)], number, 1)
+
+    def of_blocks(self, kind: str, blocks: Value) -> Value:
+        """All numbers of the blocks with these numbers (i64 lanes), block after block."""
+        return self._in_order(kind, list(range(lanes_of(blocks.type))), self.words(blocks))
 
     # ---- lanes --------------------------------------------------------------------------------------------------
 
     def _lanes(self, value: Value) -> Lanes:
         return Lanes(self.b, self.target, value, "words")
-
-    def _counting(self, start: Value, lanes: int) -> Value:
-        return self.b.binary("add", self.b.splat(start, lanes), self.b.lane_numbers("i64", lanes))
-
-    def _parts(self, values: Value, count: int) -> list[Value]:
-        """Every `count`-th lane from the first on, from the second on, and so forth."""
-        lanes = lanes_of(values.type)
-        return [self.b.shuffle(values, values, range(part, lanes, count)) for part in range(count)]
 
     def _picked(self, choices: Sequence[Value], numbers: Value, step: int) -> Value:
         """Of two, or four, values the one that the number divided by `step` says."""
@@ -82,69 +92,145 @@ class Stream:
         pair = [self._picked(part, numbers, step) for part in (choices[half:], choices[:half])]
         return b.select(condition, *pair)
 
-    def _in_order(self, kind: str, words: Value) -> Value:
-        """The numbers that whole blocks give."""
-        b, lanes = self.b, lanes_of(words.type)
-        if kind == "random32":
-            return words
-        if kind == "random64":
-            type_ = vector("i64", lanes // 2)
-            return b.value(type_, f"bitcast {words} to {type_}")
-        first, second = self._parts(words, 2)
-        sines, cosines = _box_muller(self._lanes(first), self._lanes(second))
-        return b.shuffle(sines, cosines, [place for lane in range(lanes // 2) for place in (lane, lanes // 2 + lane)])
+    def _counting(self, start: Value, blocks: int) -> Value:
+        """Numbers of neighbouring blocks, in `_order`."""
+        numbers = ", ".join(f"i64 {block}" for block in self._order(blocks))
+        offsets = Value(f"<{numbers}>" if blocks > 1 else "0", vector("i64", blocks))
+        return self.b.add(self.b.splat(start, blocks), offsets)
 
-    # ---- the generator ------------------------------------------------------------------------------------------
+    def _order(self, blocks: int) -> list[int]:
+        """Which block each lane has. In each of the target's vectors the first half of the blocks stands in the even lanes: so
+        blocks that are neighbours come to stand beside each other when even lanes are put together, and odd ones."""
+        width = self.target.vector_bytes // 8
+        if width < 4 or blocks % width:
+            return list(range(blocks))
+        return [
+            start + lane // 2 + lane % 2 * (width // 2) for start in range(0, blocks, width) for lane in range(width)
+        ]
 
-    def _blocks(self, block: Value) -> Value:
-        """The words of the blocks with these numbers (i64 lanes), four i32 lanes a block."""
-        b, lanes = self.b, lanes_of(block.type)
-        low = b.binary("add", b.splat(self.low, lanes), block)
-        carry = b.convert("zext", b.compare("ult", low, block), "i64")
-        high = b.binary("add", b.splat(self.high, lanes), carry)
-        if lanes == 1:
-            counters = b.gather_lanes([low, high])
+    def _in_order(self, kind: str, order: list[int], words: Sequence[Lanes]) -> Value:
+        """The numbers of blocks in their order; `order` says which block each lane has."""
+        b, blocks = self.b, len(order)
+        if kind == "random_normal":
+            pairs = [self._side_by_side(words[part], words[part + 2]) for part in range(2)]
+            sines, cosines = box_muller(*pairs)
+            parts = (0, 2 * blocks, blocks, 3 * blocks)
+            return b.shuffle(sines, cosines, [order.index(block) + part for block in range(blocks) for part in parts])
+        if kind == "random_normal64":
+            halves = [normal.value for normal in double_normals(words)]
         else:
-            counters = b.shuffle(low, high, [place for lane in range(lanes) for place in (lane, lanes + lane)])
-        state = self._lanes(counters)
-        multipliers, steps = (
-            self._pairs(b.i64(first), b.i64(second), lanes) for first, second in (philox.MULTIPLIERS, philox.KEY_STEPS)
-        )
-        key = self._pairs(self.key, b.binary("lshr", self.key, b.i64(32)), lanes) & _MASK32
-        for number in range(philox.ROUNDS):
-            product = (state & _MASK32) * multipliers
-            # The upper half of a product goes to the other lane's lower half, its lower half to the upper one.
-            state = self._turned(product) ^ ((state >> 32) ^ key)
-            if number + 1 < philox.ROUNDS:
-                key = (key + steps) & _MASK32
-        return self._halves(state.value)
-
-    def _turned(self, lanes: Lanes) -> Lanes:
-        """Both lanes of a block as four words, from the last to the first."""
-        words = self._halves(lanes.value)
-        turned = self.b.shuffle(words, words, [place ^ 3 for place in range(lanes_of(words.type))])
-        return self._lanes(self.b.value(lanes.value.type, f"bitcast {turned} to {lanes.value.type}"))
+            halves = [_joined(words[part], words[part + 1]).value for part in (0, 2)]
+        if blocks == 1:
+            longs = b.gather_lanes(halves)
+        else:
+            longs = b.shuffle(
+                halves[0], halves[1], [order.index(block) + part for block in range(blocks) for part in (0, blocks)]
+            )
+        return self._halves(longs) if kind == "random32" else longs
 
     def _halves(self, values: Value) -> Value:
         """Lanes of 64 bits as twice as many of 32."""
         type_ = vector("i32", 2 * lanes_of(values.type))
         return self.b.value(type_, f"bitcast {values} to {type_}")
 
-    def _pairs(self, first: Value, second: Value, count: int) -> Lanes:
-        pair = self.b.gather_lanes([first, second])
-        return self._lanes(pair if count == 1 else self.b.shuffle(pair, pair, [0, 1] * count))
+    def _side_by_side(self, x: Lanes, y: Lanes) -> Lanes:
+        """The lower halves of the lanes of both."""
+        first, second = (self.b.convert("trunc", part.value, "i32") for part in (x, y))
+        if x.count == 1:
+            return self._lanes(self.b.gather_lanes([first, second]))
+        return self._lanes(self.b.shuffle(first, second, range(2 * x.count)))
+
+    # ---- the generator ------------------------------------------------------------------------------------------
+
+    def words(self, block: Value) -> list[Lanes]:
+        """The four words of each of the blocks with these numbers (i64 lanes), in the lower halves of the lanes; what is
+        in the upper halves means nothing."""
+        b, lanes = self.b, lanes_of(block.type)
+        low = self._lanes(b.add(b.splat(self.low, lanes), block))
+        carry = b.convert("zext", b.compare("ult", low.value, block), "i64")
+        high = self._lanes(b.add(b.splat(self.high, lanes), carry))
+        return self._mixed([low, low >> 32, high, high >> 32])
+
+    def _neighbouring_words(self, first: Value, counter: Value, blocks: int) -> list[Lanes]:
+        """`words` of the blocks from number `first` on, whose counters, from the lower half `counter` on, differ in 32 bits
+        only: at first there is little to compute that is not the same for all."""
+        b = self.b
+        low, carry = self._lanes(counter), b.convert("zext", b.compare("ult", counter, first), "i64")
+        high = self._lanes(b.add(self.high, carry))
+        return self._mixed([self._lanes(self._counting(counter, blocks)), low >> 32, high, high >> 32])
+
+    def _mixed(self, words: list[Lanes]) -> list[Lanes]:
+        """Philox's rounds on the words of counters; a word that is the same for all lanes may be a scalar."""
+        keys = [self._lanes(self.key), self._lanes(self.key) >> 32]
+        lanes = max(word.count for word in words)
+        for number in range(philox.ROUNDS):
+            even, odd = ((words[2 * part] & _MASK32) * philox.MULTIPLIERS[part] for part in range(2))
+            # Added up, the steps stay below 2**36; no more than a key's lower half is used.
+            first, second = (key + number * step for key, step in zip(keys, philox.KEY_STEPS, strict=True))
+            words = [self._xor(odd >> 32, words[1], first), odd, self._xor(even >> 32, words[3], second), even]
+        return [self._lanes(self.b.splat(word.value, lanes)) for word in words]
+
+    def _xor(self, product: Lanes, word: Lanes, key: Lanes) -> Lanes:
+        """Of all three, whichever are scalars."""
+        lanes = max(product.count, word.count)
+        if product.count == word.count:
+            return product ^ (word ^ self._kept(key.value, lanes))
+        same, other = (product, word) if product.count == 1 else (word, product)
+        return other ^ self._lanes(self.b.splat((same ^ key).value, lanes))
+
+    def _kept(self, number: Value, lanes: int) -> Lanes:
+        """The number in all lanes, as a vector of its own: to make it again of the number in each turn of a loop, which LLVM
+        prefers, takes longer than to read it."""
+        b = self.b
+        if lanes == 1:
+            return self._lanes(number)
+        type_ = vector("double", lanes)
+        fenced = b.intrinsic("arithmetic.fence", type_, b.convert("bitcast", b.splat(number, lanes), "double"))
+        return self._lanes(b.convert("bitcast", fenced, "i64"))
+
+
+def _joined(low: Lanes, high: Lanes) -> Lanes:
+    """The lower halves of both in one: those of `high` above those of `low`."""
+    return (low & _MASK32) | (high << 32)
 
 
 # ---- normal numbers -------------------------------------------------------------------------------------------------
 
 
-def _box_muller(first: Lanes, second: Lanes) -> tuple[Value, Value]:
+def box_muller(first: Lanes, second: Lanes) -> tuple[Value, Value]:
     """Two standard normal numbers (float) of two words, as rillet.ops.philox makes them."""
     uniform = [((word & 0x7FFFFF) | 0x3F800000).as_float() - 1.0 for word in (first, second)]
     least = uniform[0].constant(1e-7)
     radius = (_log((least > uniform[0]).choose(least, uniform[0])) * -2.0).sqrt()
     sine, cosine = _sine_and_cosine((uniform[1].convert("fpext", "double") * _TURN).convert("fptrunc", "float"))
     return (sine * radius).value, (cosine * radius).value
+
+
+def uniform_doubles(words: Sequence[Lanes]) -> list[Lanes]:
+    """Two numbers in [0, 1) of each block."""
+    mantissas = [((words[part] & 0xFFFFF) << 32) | (words[part + 1] & _MASK32) for part in (0, 2)]
+    return [(mantissa | 0x3FF0000000000000).as_float() - 1.0 for mantissa in mantissas]
+
+
+def double_normals(words: Sequence[Lanes]) -> list[Lanes]:
+    """Two standard normal numbers (double) of each block; the logarithms, sines and cosines are the C library's."""
+    first, second = uniform_doubles(words)
+    radius = (library("log", (first < 1e-7).choose(first.constant(1e-7), first)) * -2.0).sqrt()
+    angle = second * _TURN
+    return [library(function, angle) * radius for function in ("sin", "cos")]
+
+
+def library(name: str, *arguments: Lanes) -> Lanes:
+    """A function of the C library, of doubles, lane by lane."""
+    first = arguments[0]
+    b = first.builder
+    parameters = ", ".join("double" for _ in arguments)
+    b.module.declare(name, f"double @{name}({parameters}) nounwind memory(none)")
+    results = [
+        b.call("double", f"@{name}", *(b.extract(argument.value, lane) for argument in arguments))
+        for lane in range(first.count)
+    ]
+    return Lanes(b, first.target, b.gather_lanes(results), first.kind)
 
 
 _TURN, _HALF_PI, _LOG_2 = 6.283185307179586, 1.5707963267948966, 0.6931471805599453

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from rillet.compiler.arrays import Array, Reduction, Source, neutral, size_of
 from rillet.compiler.groups import RowsGroup
 from rillet.compiler.index import Linear, Variable, linear
-from rillet.compiler.scalar import Scalar, bases_of, loads
+from rillet.compiler.scalar import Scalar, bases_of, in_order, loads
 from rillet.engines.native.expressions import Expressions, compute_type, storage_type
 from rillet.engines.native.kernel import (
     Kernel,
@@ -36,6 +36,8 @@ _ROWS_TO_SHARE = 4
 _MOST_ADDED = 256
 # Values of an earlier sweep that cost less are computed again; rows of up to so many bytes are kept on the stack.
 _CHEAP, _STACK = 8, 16 << 10
+# Operations for an element up to which two vectors are computed side by side: each waits for its own results.
+_MANY = 400
 
 
 def write_rows(group: RowsGroup, target: Target, one_task: bool = False) -> Kernel:
@@ -53,7 +55,7 @@ class _RowsWriter:
         self.b = begin_kernel()
         self.members = list(group.members)
         self.role = {member.number: group.roles[member.number] for member in self.members}
-        self.expressions = {member.number: group.expression(member) for member in self.members}
+        self.expressions = group.shared_expressions(self.members)
         self.x = Expressions(self.b, target, bases=bases_of(self.expressions.values(), self.role))
         self.stored = {array.number for array in group.stores}
         self.wanted = self._wanted()
@@ -116,13 +118,18 @@ class _RowsWriter:
         widest = max([member.dtype.size for member in self.members] + [4])
         base = self.target.lanes(widest)
         operations = sum(min(self.expressions[member.number].size, 200) for member in self.members)
-        unroll = 4 if operations <= 6 else 2 if operations <= 40 else 1
+        unroll = 4 if operations <= 6 or self._draws() else 2 if operations <= _MANY else 1
         extent = self.columns[-1].extent
         while unroll > 1 and extent < base * unroll * 2:
             unroll //= 2
         if extent < 2 * base * unroll and extent <= 4 * base:
             return extent
         return base * unroll
+
+    def _draws(self) -> bool:
+        """Whether there are random words: long chains of operations that each wait for the one before."""
+        nodes = in_order(list(self.expressions.values()))
+        return any(node.operation in ("random32", "random64") for node in nodes)
 
     # ---- the whole kernel ---------------------------------------------------------------------------------------
 
@@ -370,9 +377,12 @@ class _RowsWriter:
 
     def _column_place(self, member: Array) -> Value:
         pointer, type_ = self._scratch[member.number]
+        return self.b.offset(pointer, self._column_start(), type_)
+
+    def _column_start(self) -> Value:
+        """The number, in the row, of the element that is computed (of the first one, if it is a vector)."""
         form = self._column_form()
-        start = self.x._start(form) if self.columns and self.columns[-1] in form.terms else self.x._uniform(form)
-        return self.b.offset(pointer, start, type_)
+        return self.x._start(form) if self.columns and self.columns[-1] in form.terms else self.x._uniform(form)
 
     def _column_form(self) -> Linear:
         form = linear(0)
@@ -506,10 +516,8 @@ class _Accumulator:
     def _search(self, value: Value) -> None:
         writer = self.writer
         b = writer.b
-        lane = writer.columns[-1]
-        start = writer.x._start(linear(lane))
         lanes = writer.x.lanes
-        places = b.binary("add", b.splat(start, lanes), b.lane_numbers("i64", lanes))
+        places = b.binary("add", b.splat(writer._column_start(), lanes), b.lane_numbers("i64", lanes))
         if lanes != self.lanes:
             value = widened_with(b, value, b.constant(value.type, neutral(self.kind, self.dtype)), self.lanes)
             places = widened_with(b, places, b.constant(places.type, 0), self.lanes)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rillet import config
+from rillet.core import locks
 from rillet.engines.native import jit
 from rillet.engines.native.driver import emit_driver
 from rillet.engines.native.entry import check_layouts, emit_entry
@@ -171,7 +172,7 @@ class Runtime:
 
 
 _loaded: list[Runtime] = []
-_loading = threading.Lock()
+_loading = locks.lock()
 
 
 def runtime() -> Runtime:

@@ -30,6 +30,11 @@ class Target:
     level3: int = 8 << 20
     has_amx: bool = False
 
+    @property
+    def rounds(self) -> bool:
+        """Whether there are instructions that round vectors to whole numbers."""
+        return not self.triple.startswith("x86_64") or self.vector_bytes > 16 or "+sse4.1" in self.features
+
     def lanes(self, element_bytes: int) -> int:
         """Elements in one vector."""
         return max(1, self.vector_bytes // element_bytes)

@@ -28,6 +28,7 @@ from rillet.engines.native.vecmath_exp import (
     tanh,
 )
 from rillet.engines.native.vecmath_lanes import Lanes
+from rillet.engines.native.vecmath_special import digamma, erfinv, lgamma, ndtri
 from rillet.engines.native.vecmath_trig import acos, asin, atan, atan2, cos, sin, tan
 
 
@@ -47,7 +48,8 @@ _FUNCTIONS: tuple[Callable[..., Lanes], ...] = (
     *(exp, expm1, log, log1p, sigmoid, softplus),
     *(sinh, cosh, tanh, asinh, acosh, atanh),
     *(sin, cos, tan, asin, acos, atan, atan2),
-    *(erf, erfc, sqrt, rsqrt, reciprocal),
+    *(erf, erfc, erfinv, ndtri, lgamma, digamma),
+    *(sqrt, rsqrt, reciprocal),
 )
 SUPPORTED: dict[str, Callable[..., Lanes]] = {**{function.__name__: function for function in _FUNCTIONS}, "pow": power}
 

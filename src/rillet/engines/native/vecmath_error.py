@@ -34,7 +34,7 @@ def erfc(x: Lanes) -> Lanes:
 def _erfc_of_large(x: Lanes) -> Lanes:
     """exp(-x**2) P(t) / (x + k), t = (x - k) / (x + k) = 2 x / (x + k) - 1, for x >= 1/2.
 
-    The square, the divisor, its inverse, t and the first two terms of P are taken with their errors.
+    The square, the divisor, its inverse, t and the first two steps from P's end are taken with their errors.
     """
     x = x.at_most(_LAST[x.kind])
     divisor, divisor_low = exact_sum(x, x.constant(ERFC_CENTRE[x.kind]))
@@ -44,11 +44,14 @@ def _erfc_of_large(x: Lanes) -> Lanes:
     product, error = exact_product(x + x, inverse)
     t, lost = ordered_sum(x.constant(-1.0), product)
     t_low = lost + product.fused(relative_error, error)
-    first, second, third, *others = ERFC[x.kind]
-    linear, linear_low = exact_product(t, t.constant(second))
+    first, second, *others = ERFC[x.kind]
+    part, part_low = exact_product(t, polynomial(t, others, in_turn=4))
+    part, lost = ordered_sum(x.constant(second), part)
+    linear, linear_low = exact_product(t, part)
+    linear_low = t.fused(part_low + lost, linear_low)
     value, lost = ordered_sum(x.constant(first), linear)
-    value_low = lost + t_low.fused(t.fused(2 * third, second), linear_low)
-    value_low = (t * t).fused(polynomial(t, (third, *others)), value_low)
+    slope = polynomial(t, [power * coefficient for power, coefficient in enumerate(ERFC[x.kind][1:6], 1)])
+    value_low = t_low.fused(slope, lost + linear_low)
     factor, factor_low = exact_product(inverse, value)
     factor_low = factor.fused(relative_error, inverse.fused(value_low, factor_low))
     square, square_low = exact_product(x, x)

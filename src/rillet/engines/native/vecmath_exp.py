@@ -268,14 +268,14 @@ def power(x: Lanes, y: Lanes) -> Lanes:
         e, z, _ = _decomposed(size.bits())
         result = exp(exponent * _log_of(e, z))
     else:
-        high, low = _log_in_two(size)
+        high, low = log_in_two(size)
         product, error = exact_product(exponent, high)
         error = exponent.fused(low, error)
         result = exp_of_sum(product, (product.magnitude() < 800.0).choose(error, 0.0))
     return _power_of_special(x, y, size, result)
 
 
-def _log_in_two(x: Lanes) -> tuple[Lanes, Lanes]:
+def log_in_two(x: Lanes) -> tuple[Lanes, Lanes]:
     """log(x) for positive finite x as a number and its error, good to some 65 bits.
 
     s = z / d in two numbers, z = m - 1, d = m + 1; log(m) = 2 s + s (2/3 s**2 + s**4 P(s**2)).
