@@ -325,7 +325,7 @@ def _gather_nd_gradient(op: Operation, dy: Any) -> list[Any]:
     shape = shape_of(params, indices.dtype if indices.dtype is not dtypes.int16 else dtypes.int32)
     if _are_rows(indices):
         flat = apply_op(REGISTRY["Squeeze"], (indices,), {"squeeze_dims": (-1,)})
-        return [IndexedSlices(dy, flat, shape), None]
+        return [IndexedSlices(convert_to_tensor(dy), flat, shape), None]
     return [apply_op(SCATTER_ND, (indices, dy, shape)), None]
 
 
@@ -348,7 +348,7 @@ def _resource_gather_nd_gradient(op: Operation, dy: Any) -> list[Any]:
     shape = apply_op(VARIABLE_SHAPE, (handle,))
     if _are_rows(indices):
         flat = apply_op(REGISTRY["Squeeze"], (indices,), {"squeeze_dims": (-1,)})
-        return [IndexedSlices(dy, flat, shape), None]
+        return [IndexedSlices(convert_to_tensor(dy), flat, shape), None]
     if shape.dtype is not indices.dtype:
         shape = apply_op(REGISTRY["Cast"], (shape,), {"DstT": indices.dtype})
     return [apply_op(SCATTER_ND, (indices, dy, shape)), None]

@@ -5,7 +5,6 @@ A list is a value: ops return a new one and leave the old one as it was. See `Te
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from rillet.core import dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.dtypes import DType
 from rillet.core.graph import Operation
+from rillet.core.locks import lock
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, define
 from rillet.core.shapes import UNKNOWN, TensorShape, as_shape
 from rillet.core.static import constant_value_as_shape
@@ -26,7 +26,7 @@ from rillet.ops.families import scalar_shape
 
 _MISSING = object()
 _CLOSE_BY = 4
-_LOCK = threading.RLock()
+_LOCK = lock()
 
 
 class TensorList:

@@ -24,7 +24,7 @@ from rillet.errors import ShapeError, format_shape
 from rillet.ops import philox, philox_distributions
 from rillet.ops.arrays import as_array
 from rillet.ops.families import same_shape
-from rillet.ops.random_arguments import check_rank, requested_shape, scalar, shape_tensor, wanted_sizes
+from rillet.ops.random_arguments import check_rank, draw, requested_shape, scalar, shape_tensor, wanted_sizes
 from rillet.ops.random_seed import seed_attributes, stream
 from rillet.ops.scope import scope
 from rillet.ops.shape import shape_of
@@ -36,7 +36,7 @@ def _define_standard(name: str, sample: Callable[..., Any]) -> OpDef:
     """An op that fills a shape with numbers of a fixed distribution."""
 
     def kernel(shape: Any, *, dtype: DType, seed: int, seed2: int, context: ExecutionContext, node: Any) -> Any:
-        return sample(stream(context, node, seed, seed2), wanted_sizes(shape), dtype.numpy_dtype)
+        return draw(name, sample, stream(context, node, seed, seed2), shape, dtype)
 
     return define(
         name, "shape: T -> output: dtype",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rillet.core import dtypes
 from rillet.core.dispatch import convert_to_tensor
+from rillet.core.dtypes import DType
+from rillet.core.execution import LARGE, run_large
 from rillet.core.graph import Operation
+from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import Dimension, TensorShape
 from rillet.core.static import constant_value, constant_value_as_shape
 from rillet.core.tensor import Tensor
 from rillet.errors import ShapeError, format_shape
-from rillet.ops.arrays import sizes
+from rillet.ops import philox
+from rillet.ops.arrays import sizes as sizes_in
 
 # ---- in kernels -----------------------------------------------------------------------------------------------------
 
@@ -22,7 +27,7 @@ def wanted_sizes(shape: Any) -> tuple[int, ...]:
     """The shape that a kernel's shape input asks for. ValueError when it is no vector, or a size is negative."""
     if np.ndim(shape) != 1:
         raise ValueError(_no_vector(np.shape(shape)))
-    wanted = sizes(shape)
+    wanted = sizes_in(shape)
     for size in wanted:
         if size < 0:
             raise ValueError(f"Dimension {size} must be >= 0")
@@ -99,3 +104,19 @@ def shape_tensor(shape: Any) -> Any:
         wanted = tensors[0].dtype.base_dtype if tensors else dtypes.int64 if large else None if plain else dtypes.int32
         return convert_to_tensor(plain, wanted, name="shape")
     return convert_to_tensor(shape, name="shape")
+
+
+def draw(op_type: str, sample: Callable[..., Any], source: philox.Source, shape: Any, dtype: DType) -> Any:
+    """sample(source, sizes, dtype) for a shape given as an array.
+
+    Many numbers are drawn by a kernel of the engine's own, if it has one for the op `op_type`; they are the same.
+    """
+    sizes = wanted_sizes(shape)
+    count = philox.element_count(sizes)
+    if op_type and count >= LARGE:
+        source = source.reserve(count * philox.RESERVED)
+        state = np.array([*philox.split_counter(source.counter), source.key], np.uint64)
+        found = run_large(REGISTRY[op_type], {"dtype": dtype}, (state, sizes))
+        if found is not None:
+            return found
+    return sample(source, sizes, dtype.numpy_dtype)

@@ -28,6 +28,7 @@ from rillet.ops.families import same_shape, scalar_shape
 from rillet.ops.random import CLASS_DTYPES, checked_dtype, classes_shape, sample_classes, stretch
 from rillet.ops.random_arguments import (
     check_rank,
+    draw,
     leading_sizes,
     requested_shape,
     scalar,
@@ -162,14 +163,15 @@ def _keyed_shape(op: Operation) -> TensorShape:
     return requested_shape(op)
 
 
-def _define_both(name: str, sample: Callable[..., Any], dtype: str, seeds: str) -> OpDef:
-    """An op in both kinds: it fills a shape with numbers of a fixed distribution. Returns the second."""
+def _define_both(name: str, sample: Callable[..., Any], dtype: str, seeds: str, like: str = "") -> OpDef:
+    """An op in both kinds: it fills a shape with numbers of a fixed distribution, which is that of the stateful op `like`, if
+    there is one. Returns the second."""
 
     def seeded(shape: Any, seed: Any, *, dtype: DType) -> Any:
-        return sample(_seed_position(seed), wanted_sizes(shape), dtype.numpy_dtype)
+        return draw(like, sample, _seed_position(seed), shape, dtype)
 
     def keyed(shape: Any, key: Any, counter: Any, alg: Any, *, dtype: DType) -> Any:
-        return sample(_keyed_position(key, counter, alg), wanted_sizes(shape), dtype.numpy_dtype)
+        return draw(like, sample, _keyed_position(key, counter, alg), shape, dtype)
 
     define(
         name, "shape: T, seed: Tseed -> output: dtype", f"dtype: {dtype}, T: index = int32, Tseed: {seeds} = int64",
@@ -182,10 +184,12 @@ def _define_both(name: str, sample: Callable[..., Any], dtype: str, seeds: str) 
 
 
 _WORDS = "{int32, int64, uint32, uint64}"
-NORMAL = _define_both("StatelessRandomNormal", philox.standard_normal, f"{FLOATS} = float32", "index")
-UNIFORM = _define_both("StatelessRandomUniform", philox.uniform, f"{FLOATS} = float32", "index")
+NORMAL = _define_both(
+    "StatelessRandomNormal", philox.standard_normal, f"{FLOATS} = float32", "index", "RandomStandardNormal"
+)
+UNIFORM = _define_both("StatelessRandomUniform", philox.uniform, f"{FLOATS} = float32", "index", "RandomUniform")
 TRUNCATED = _define_both(
-    "StatelessTruncatedNormal", philox_distributions.truncated_normal, f"{FLOATS} = float32", "index"
+    "StatelessTruncatedNormal", philox_distributions.truncated_normal, f"{FLOATS} = float32", "index", "TruncatedNormal"
 )
 FULL_INT = _define_both("StatelessRandomUniformFullInt", philox.uniform_full_int, f"{_WORDS} = uint64", _WORDS)
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from rillet.core import dtypes
-from rillet.core.dispatch import apply_op, constant_in, graph_for
+from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor, graph_for
 from rillet.core.export import export, public
 from rillet.core.graph import Operation
+from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.opdef import NO_GRADIENT, REGISTRY, OpDef, define
 from rillet.core.shapes import UNKNOWN, TensorShape
 from rillet.core.static import constant_value
@@ -140,6 +141,8 @@ def _sum_gradient(op: Operation, dy: Any) -> list[Any]:
 def _spread(op: Operation, dy: Any) -> Any:
     """The gradient of a sum: that of the output, repeated along the axes. The nodes are those that TensorFlow makes."""
     x = op.inputs[0]
+    if isinstance(x, EagerTensor) and isinstance(dy, IndexedSlices):
+        dy = convert_to_tensor(dy)
     if isinstance(x, EagerTensor) and isinstance(dy, EagerTensor):
         return _spread_now(op, dy, x._array.shape)
     if _is_full(op):

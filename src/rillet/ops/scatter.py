@@ -32,7 +32,7 @@ COMBINE: dict[str, Any] = {
 
 def scatter(target: Any, rows: Any, updates: Any, kind: str) -> Any:
     """A copy of `target` [n, ...] whose rows at `rows` (flat indices) are combined with `updates` [len(rows), ...]."""
-    result = np.array(target)
+    result = np.array(target, order="C")
     if rows.size == 0 or result.size == 0:
         return result
     if kind == "update":

@@ -18,7 +18,7 @@ from rillet.core.execution import VariableState
 from rillet.core.graph import Operation
 from rillet.core.opdef import NO_GRADIENT, define
 from rillet.core.shapes import UNKNOWN, TensorShape
-from rillet.core.tensor import handle_data
+from rillet.core.tensor import handle_data, set_handle_data
 from rillet.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError, ShapeError, format_shape
 from rillet.ops.families import scalar_shape
 
@@ -61,9 +61,14 @@ def _var_handle(*, dtype: Any, shape: Any, container: str, shared_name: str, con
     return _make_state(dtype, shape, container, shared_name, context, node)
 
 
+def _var_handle_shape(op: Operation) -> TensorShape:
+    set_handle_data(op.outputs[0], (op.attrs["dtype"], op.attrs["shape"]))
+    return TensorShape(())
+
+
 VAR_HANDLE = define(
     "VarHandleOp", "-> resource: resource", "container: string = '', shared_name: string = '', dtype: type, shape: shape",
-    reference=_var_handle, shape=scalar_shape, gradient=NO_GRADIENT, is_stateful=True,
+    reference=_var_handle, shape=_var_handle_shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
 VARIABLE_V2 = define(
     "VariableV2", "-> ref: Ref(dtype)", "shape: shape, dtype: type, container: string = '', shared_name: string = ''",

@@ -260,6 +260,18 @@ def adam(
     return var - (direction * step) / (np.sqrt(v) + epsilon), m, v
 
 
+def adam_with_amsgrad(
+    var: Any, m: Any, v: Any, vhat: Any, *, beta1_power: Any, beta2_power: Any, lr: Any, beta1: Any, beta2: Any,
+    epsilon: Any, grad: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """Reddi et al. 2018: Adam with the largest second moment so far."""
+    step = lr * np.sqrt(1 - beta2_power) / (1 - beta1_power)
+    m = m + (grad - m) * (1 - beta1)
+    v = v + (np.square(grad) - v) * (1 - beta2)
+    vhat = np.maximum(vhat, v)
+    return var - m * step / (np.sqrt(vhat) + epsilon), m, v, vhat
+
+
 def ada_max(
     var: Any, m: Any, v: Any, *, beta1_power: Any, lr: Any, beta1: Any, beta2: Any, epsilon: Any, grad: Any
 ) -> tuple[Any, ...]:
@@ -386,6 +398,12 @@ for _update in (
 
 define_update(
     Update("KerasMomentum", "var accum; lr grad momentum", keras_momentum, "use_nesterov: bool = False"),
+    reference=False,
+)
+
+define_update(
+    Update("AdamWithAmsgrad", "var m v vhat; beta1_power beta2_power lr beta1 beta2 epsilon grad", adam_with_amsgrad),
+    sparse=False,
     reference=False,
 )
 

@@ -13,11 +13,11 @@ from rillet.core.opdef import REGISTRY
 from rillet.frontend.control import group
 from rillet.frontend.initializers import Constant, Ones
 from rillet.frontend.scopes import run_after
-from rillet.frontend.variable import ReferenceVariable
 from rillet.ops.cast import cast
 from rillet.ops.constants import constant_v1, identity
 from rillet.ops.creation import ones
-from rillet.train.optimizer import Optimizer, as_dtype
+from rillet.train.optimizer import Optimizer
+from rillet.train.updates import as_dtype, decayed_rows, scatter
 
 
 class _WithScalars(Optimizer):
@@ -85,13 +85,6 @@ class GradientDescentOptimizer(_Fused):
         return scatter("ScatterAdd", handle, indices, -grad * rate)
 
 
-def scatter(op: str, variable: Any, indices: Any, values: Any) -> Any:
-    """The operation that combines rows of a variable with values (None when it ran eagerly)."""
-    if isinstance(variable, ReferenceVariable):
-        return apply_op(REGISTRY[op], (variable.handle, indices, values)).op
-    return apply_op(REGISTRY["Resource" + op], (variable.handle, indices, values), {"dtype": variable.dtype.base_dtype})
-
-
 @public(v1=["train.MomentumOptimizer"])
 class MomentumOptimizer(_Fused):
     """accumulation <- momentum * accumulation + gradient; var <- var - learning_rate * accumulation."""
@@ -156,8 +149,8 @@ class AdamOptimizer(_WithScalars):
         ]
         step = rate * _sqrt(1 - power2) / (1 - power1)
         m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
-        new_m = _decayed(m, beta1, grad.indices, grad.values * (1 - beta1))
-        new_v = _decayed(v, beta2, grad.indices, (grad.values * grad.values) * (1 - beta2))
+        new_m = decayed_rows(m, beta1, grad.indices, grad.values * (1 - beta1))
+        new_v = decayed_rows(v, beta2, grad.indices, (grad.values * grad.values) * (1 - beta2))
         root = _sqrt(new_v)
         update = var.assign_sub(step * new_m / (root + epsilon), use_locking=self._use_locking)
         return group(update, new_m, new_v)
@@ -174,17 +167,6 @@ class AdamOptimizer(_WithScalars):
 
 def _sqrt(value: Any) -> Any:
     return apply_op(REGISTRY["Sqrt"], (value,))
-
-
-def _decayed(slot: Any, decay: Any, indices: Any, values: Any) -> Any:
-    """slot * decay, with `values` added to some rows: assigns, and returns the new value."""
-    decayed = slot.assign(slot.value() * decay)
-    with run_after(decayed):
-        if isinstance(slot, ReferenceVariable):
-            return apply_op(REGISTRY["ScatterAdd"], (slot.handle, indices, values))
-        added = scatter("ScatterAdd", slot, indices, values)
-        with run_after(added):
-            return slot.value()
 
 
 @public(v1=["train.AdagradOptimizer"])

@@ -9,22 +9,21 @@ from typing import Any
 from rillet.autodiff.backprop import together
 from rillet.autodiff.gradients import gradients_v1
 from rillet.autodiff.tape import GradientTape
+from rillet.autodiff.unconnected import reasons_for
 from rillet.core import context, dtypes
-from rillet.core.dispatch import apply_op, convert_to_tensor
+from rillet.core.dispatch import convert_to_tensor
 from rillet.core.export import public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph
 from rillet.core.indexed_slices import IndexedSlices
-from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.control import group
 from rillet.frontend.partitioned import PartitionedVariable
 from rillet.frontend.scopes import init_scope, run_after
 from rillet.frontend.variable import ReferenceVariable, Variable
-from rillet.ops.cast import cast
-from rillet.ops.shape import shape_of
 from rillet.train.slots import at_home, create_slot, create_zeros_slot
+from rillet.train.updates import apply_update, without_repetition
 
 
 @public(v1=["train.Optimizer"])
@@ -75,6 +74,7 @@ class Optimizer:
             raise ValueError(
                 "No gradients provided for any variable, check your graph for ops that do not support gradients, "
                 f"between variables {[str(variable) for _, variable in pairs]} and loss {loss}."
+                + reasons_for([variable for _, variable in pairs])
             )
         return self.apply_gradients(pairs, global_step, name)
 
@@ -131,7 +131,8 @@ class Optimizer:
         used = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
         if not used:
             names = [str(variable) for _, variable in pairs]
-            raise ValueError(f"No gradients provided for any variable: {names}.")
+            why = reasons_for([variable for _, variable in pairs])
+            raise ValueError(f"No gradients provided for any variable: {names}.{why}")
         graph = _graph_of([gradient for gradient, _ in used])
         with context.use_graph(graph) if graph is not context.state().graph else contextlib.nullcontext():
             with init_scope():
@@ -198,11 +199,11 @@ class Optimizer:
 
     def _apply_sparse_duplicate_indices(self, grad: Any, var: Any) -> Any:
         """As _apply_sparse, where rows may be named more than once: their gradients are summed."""
-        summed, unique = _without_repetition(grad.values, grad.indices)
+        summed, unique = without_repetition(grad.values, grad.indices)
         return self._apply_sparse(IndexedSlices(summed, unique, grad.dense_shape), var)
 
     def _resource_apply_sparse_duplicate_indices(self, grad: Any, handle: Any, indices: Any) -> Any:
-        summed, unique = _without_repetition(grad, indices)
+        summed, unique = without_repetition(grad, indices)
         return self._resource_apply_sparse(summed, handle, unique)
 
     def _create_slots(self, var_list: Sequence[Any]) -> None:
@@ -261,7 +262,13 @@ class Optimizer:
         slots = self._slot_dict(slot_name)
         if id(var) not in slots:
             slots[id(var)] = (var, make())
+            self._tell_restores()
         return slots[id(var)][1]
+
+    def _tell_restores(self) -> None:
+        """There is a new variable: checkpoints that were restored before may have a value for it."""
+        for pending in list(self.__dict__.get("_pending_restores", ())):
+            pending.revisit(self)
 
     def _create_non_slot_variable(self, initial_value: Any, name: str, colocate_with: Any) -> Any:
         """A variable kept once a graph, not once a variable; it lives where `colocate_with` does."""
@@ -270,6 +277,7 @@ class Optimizer:
             use_resource = not isinstance(colocate_with, ReferenceVariable)
             with at_home(colocate_with.graph):
                 self._non_slots[key] = Variable(initial_value, name=name, trainable=False, use_resource=use_resource)
+            self._tell_restores()
         return self._non_slots[key]
 
     def _get_non_slot_variable(self, name: str, graph: Any = None) -> Any:
@@ -287,21 +295,7 @@ class Optimizer:
 
         values: the op's further inputs in order; floats and tensors are cast to the variable's dtype.
         """
-        is_resource = not isinstance(variable, ReferenceVariable)
-        dtype = variable.dtype.base_dtype
-        inputs = [variable.handle, *[slot.handle for slot in slots]]
-        inputs.extend(as_dtype(value, dtype) for value in values)
-        definition = REGISTRY[("Resource" if is_resource else "") + op]
-        result = apply_op(definition, inputs, {"use_locking": self._use_locking, "T": dtype, **attrs})
-        return result.op if isinstance(result, SymbolicTensor) else result
-
-
-def as_dtype(value: Any, dtype: dtypes.DType) -> Any:
-    """`value` in `dtype`: a number as a tensor, tensors and variables cast. Integer tensors (steps, indices) stay."""
-    if isinstance(value, (Tensor, Variable)):
-        known = value.dtype.base_dtype
-        return value if known is dtype or known.is_integer else cast(value, dtype)
-    return convert_to_tensor(value, dtype)
+        return apply_update(op, variable, slots, values, use_locking=self._use_locking, **attrs)
 
 
 def _as_gradient(gradient: Any) -> Any:
@@ -311,13 +305,6 @@ def _as_gradient(gradient: Any) -> Any:
         return convert_to_tensor(gradient)
     except (TypeError, ValueError):
         raise TypeError(f"Gradient must be convertible to a Tensor or IndexedSlices, or None: {gradient}") from None
-
-
-def _without_repetition(values: Any, indices: Any) -> tuple[Any, Any]:
-    """Rows named more than once summed: (values, indices) that name each row once, in the order of first naming."""
-    unique = apply_op(REGISTRY["Unique"], (indices,))
-    count = shape_of(unique.y)[0]
-    return apply_op(REGISTRY["UnsortedSegmentSum"], (values, unique.idx, count)), unique.y
 
 
 def _graph_key(graph: Any) -> int | None:
