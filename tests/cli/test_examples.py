@@ -40,9 +40,17 @@ def test_digits(name: str) -> None:
     assert re.fullmatch(r"epoch 20  loss 0\.0\d+  accuracy 9\d\.\d% of training, \d\d\.\d% of test images", lines[-1])
 
 
+def test_digits_with_keras() -> None:
+    lines = run("-W", "error", str(ROOT / "examples" / "digits_keras.py")).splitlines()
+    assert "Epoch 20/20" in lines and lines[0] == 'Model: "sequential"'
+    assert any(re.fullmatch(r"(8[5-9]|9\d)% of digits never seen before are read right", line) for line in lines)
+    assert any(line.startswith("__inference_train_function: ") for line in lines)
+
+
 def test_every_example_is_tried() -> None:
     assert {file.name for file in (ROOT / "examples").glob("*.py")} == {
         "digits_eagerly.py",
+        "digits_keras.py",
         "digits_lazily.py",
         "slope_eagerly.py",
         "square_lazily.py",

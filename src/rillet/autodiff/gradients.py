@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rillet.autodiff.backprop import UnconnectedGradients, backprop, is_differentiable, producer_through_captures
+from rillet.autodiff.unconnected import remember
 from rillet.core import context, dtypes
 from rillet.core.dispatch import apply_op, constant_in, convert_to_tensor
 from rillet.core.export import public
@@ -77,6 +78,8 @@ def gradients(
             starts = [_start(place, (targets[place], weights[place])) for place in places]
             targets = [targets[place] for place in places]
             result = backprop(targets, sources, starts, producer_through_captures, stop, gate_gradients)
+            if all(gradient is None for gradient in result):
+                remember(targets, originals, producer_through_captures)
             if unconnected_gradients == UnconnectedGradients.ZERO:
                 result = [
                     apply_op(REGISTRY["ZerosLike"], (x,)) if gradient is None else gradient

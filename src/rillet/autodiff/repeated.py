@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from rillet.core.execution import Executable, ExecutionContext, eager_context
 from rillet.core.function import FuncGraph, Function
 from rillet.core.graph import Operation
 from rillet.core.indexed_slices import IndexedSlices
+from rillet.core.locks import lock
 from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor, handle_data, set_handle_data
 from rillet.errors import OpError, user_site
@@ -272,7 +272,7 @@ class _Known:
         self._computations: dict[_Key, _Computation] = {}
         self._seen: dict[int, int] = {}
         self._clock = itertools.count(1)
-        self._lock = threading.RLock()
+        self._lock = lock()
 
     def find(self, key: _Key, recording: Recording) -> _Derived | None:
         computation = self._computations.get(key)

@@ -11,6 +11,7 @@ from rillet.autodiff.backprop import UnconnectedGradients, backprop, is_differen
 from rillet.autodiff.jacobian import batch_jacobian, jacobian
 from rillet.autodiff.recording import Recording
 from rillet.autodiff.repeated import repeated_gradients
+from rillet.autodiff.unconnected import remember
 from rillet.core import context, dtypes, nest
 from rillet.core.dispatch import apply_op, convert_to_tensor
 from rillet.core.export import public
@@ -145,6 +146,8 @@ class GradientTape(Recording):
         if gradients is None:
             targets, weights = self._targets(target, output_gradients)
             gradients = backprop(targets, self._sources(flat_sources, targets), weights, self.producer())
+        if all(gradient is None for gradient in gradients):
+            remember(_differentiated(target), flat_sources, self.producer(), self)
         self._finish()
         if unconnected_gradients == UnconnectedGradients.ZERO:
             gradients = [
@@ -258,6 +261,10 @@ class GradientTape(Recording):
         )
         self._finish()
         return found
+
+
+def _differentiated(target: Any) -> list[Tensor]:
+    return [value for value in nest.flatten(target, expand_composites=True) if isinstance(value, Tensor)]
 
 
 def _source_tensor(source: Any) -> Tensor:

@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rillet.cli import demo, doctor, run
+from rillet.cli import demo, doctor, draw, run
 
-COMMANDS = (run, demo, doctor)
+COMMANDS = (run, demo, draw, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

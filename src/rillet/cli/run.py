@@ -88,7 +88,7 @@ def execute(options: argparse.Namespace) -> int:
     if (options.program is None) == (options.module is None):
         options.usage_error("name a program, a module with -m, or - for stdin")
     try:
-        program = _find_module(options.module) if options.module else _find_program(options.program)
+        program = _find_module(options.module) if options.module else find_program(options.program)
     except CannotRun as error:
         print(f"rillet: {error}", file=sys.stderr)
         return error.status
@@ -155,7 +155,7 @@ def _main_module(program: Program) -> ModuleType:
 # ---- finding the program --------------------------------------------------------------------------------------------
 
 
-def _find_program(name: str) -> Program:
+def find_program(name: str) -> Program:
     """Raises CannotRun when there is no such file, or nothing to run in a folder or archive."""
     if name == "-":
         return Program(sys.stdin.buffer.read(), "<stdin>", name, "")
