@@ -14,37 +14,43 @@ from types import ModuleType
 from typing import Any
 
 from rillet.compat import private_paths
-
-# Modules that are imported when somebody asks for a name in their namespace: what they need is slow to load.
-LATE = {"tf.keras": "rillet.datasets.mnist", "tf.test": "rillet.frontend.testing"}
+from rillet.core.export import LATE, tell_namespaces, when_opened
 
 
 def build(root: ModuleType, table: Callable[[], dict[str, Any]]) -> None:
-    """Sets every dotted name of the table on `root`, making namespaces on the way. `table` is asked again when a late
-    module has added names."""
-    for dotted, value in sorted(table().items()):
-        *parents, name = dotted.split(".")
-        setattr(_namespace(root, parents, table), name, value)
-    _explain_missing(root, "tf", root, table)
+    """Sets every dotted name of the table on `root`, making namespaces on the way. When a late room opens, `table` is
+    asked again; what stands in a namespace by then stays, it may be the user's."""
+    done: set[str] = set()
+
+    def take_in() -> None:
+        names = table()
+        for dotted in sorted(names.keys() - done):
+            *parents, name = dotted.split(".")
+            setattr(_namespace(root, parents), name, names[dotted])
+        done.update(names)
+
+    take_in()
+    _explain_missing(root, "tf")
+    when_opened(take_in)
 
 
 def link(root: ModuleType, v1: ModuleType | None, v2: ModuleType) -> None:
     """Sets what leads from one namespace to another: tf.compat.v1, tf.compat.v2, and tf.python (private paths)."""
-    compat = _namespace(root, ["compat"], dict)
+    compat = _namespace(root, ["compat"])
     if v1 is not None:
         compat.__dict__["v1"] = v1
     compat.__dict__["v2"] = v2
     root.__dict__[private_paths.ROOT] = private_paths.Folder(root)
 
 
-def _namespace(root: ModuleType, parents: list[str], table: Callable[[], dict[str, Any]]) -> ModuleType:
+def _namespace(root: ModuleType, parents: list[str]) -> ModuleType:
     current = root
     for part in parents:
         known = current.__dict__.get(part)
         if not isinstance(known, ModuleType):
             known = _find_or_make(f"{current.__name__}.{part}", part)
             setattr(current, part, known)
-        _explain_missing(known, _label(known.__name__), root, table)
+        _explain_missing(known, _label(known.__name__))
         current = known
     return current
 
@@ -80,21 +86,22 @@ def _label(module_name: str) -> str:
     return f"tf.{inner}" if inner else "tf"
 
 
-def _explain_missing(module: ModuleType, label: str, root: ModuleType, table: Callable[[], dict[str, Any]]) -> None:
-    """Gives `module` a __getattr__ that loads what is loaded late, and says what a missing name may have meant."""
+def _explain_missing(module: ModuleType, label: str) -> None:
+    """Gives `module` a __getattr__ that opens late rooms, and says what a missing name may have meant."""
     if "__getattr__" in module.__dict__:
         return
 
     def missing(name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        if name in module.__dict__:  # asked through a namespace that shows this one's names
+            return module.__dict__[name]
         if _is_part(f"{module.__name__}.{name}"):  # it loads on first use
             return importlib.import_module(f"{module.__name__}.{name}")
-        if label in LATE:
-            importlib.import_module(LATE[label])
-            wanted = f"{label}.{name}".removeprefix("tf.")
-            if any(dotted == wanted or dotted.startswith(wanted + ".") for dotted in table()):
-                build(root, table)
+        for package in _late(f"{label}.{name}".removeprefix("tf.")):
+            importlib.import_module(package)
+            tell_namespaces()
+            if name in module.__dict__:
                 return module.__dict__[name]
         import difflib  # only for those who misspell
 
@@ -104,3 +111,10 @@ def _explain_missing(module: ModuleType, label: str, root: ModuleType, table: Ca
         raise AttributeError(message, name=name, obj=None)  # no object: Python adds no suggestions of its own
 
     module.__dict__["__getattr__"] = missing
+
+
+def _late(path: str) -> list[str]:
+    """What to import for a name at `path`, of which nothing is there yet."""
+    return [
+        package for room, package in LATE.items() if f"{path}.".startswith(room + ".") or room.startswith(path + ".")
+    ]
