@@ -20,7 +20,8 @@ ORDER = (
     {"compiler"},
     {"engines"},
     {"frontend"},
-    {"train", "data", "datasets", "saving", "summary", "draw", "debug"},
+    {"saving", "datasets"},
+    {"train", "data", "summary", "draw", "debug"},
     {"keras"},
     {"modules"},  # imports all that define names
     {"compat"},

@@ -1,4 +1,4 @@
-"""docs/tour.md is a program: its blocks run in order, and print what stands below them."""
+"""Pages of the documentation that are programs: their blocks run in order, and print what stands below them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-TOUR = Path(__file__).parent.parent / "docs" / "tour.md"
+DOCUMENTS = Path(__file__).parent.parent / "docs"
+PAGES = ("tour.md", "pictures.md")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks() -> list[tuple[str, str | None]]:
+def blocks(page: str) -> list[tuple[str, str | None]]:
     """(code, expected output or None) for each python block."""
-    found = [(match.group(1), match.group(2)) for match in BLOCK.finditer(TOUR.read_text())]
+    text = (DOCUMENTS / page).read_text(encoding="utf-8")
+    found = [(match.group(1), match.group(2)) for match in BLOCK.finditer(text)]
     pairs = []
     for index, (kind, text) in enumerate(found):
         if kind == "python":
@@ -26,11 +28,12 @@ def blocks() -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.smoke
-def test_the_tour_prints_what_it_says() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_prints_what_it_says(page: str) -> None:
     namespace: dict[str, object] = {"__name__": "__main__"}
-    assert len(blocks()) >= 9
-    for number, (code, expected) in enumerate(blocks()):
-        name = f"<tour block {number}>"
+    assert len(blocks(page)) >= 6
+    for number, (code, expected) in enumerate(blocks(page)):
+        name = f"<{page} block {number}>"
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

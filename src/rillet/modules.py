@@ -4,6 +4,7 @@ import importlib as _importlib
 
 from rillet.config import ENGINE as _ENGINE
 from rillet.core import execution as _execution
+from rillet.core.export import LATE as _LATE
 from rillet.engines import blockwise as _blockwise
 from rillet.engines import native as _native
 from rillet.engines import reference as _reference
@@ -61,6 +62,7 @@ _MODULES = {
         "matrix_functions",
         "normalization",
         "operators",
+        "optional",
         "order",
         "pad",
         "partition",
@@ -75,6 +77,7 @@ _MODULES = {
         "random_seed",
         "random_stateful",
         "random_stateless",
+        "records",
         "reduce",
         "repeat",
         "sampled_loss",
@@ -106,9 +109,11 @@ _MODULES = {
         "jacobian",
         "python_call",
         "tape",
+        "unconnected",
     ),
     "frontend": (
         "app",
+        "autograph.operators",
         "autograph_options",
         "checks",
         "cluster",
@@ -146,6 +151,7 @@ _MODULES = {
         "template",
         "tensor_array",
         "text",
+        "tracebacks",
         "type_checks",
         "variable",
         "variable_scope",
@@ -165,3 +171,21 @@ _MODULES = {
 for _room, _names in _MODULES.items():
     for _name in _names:
         _importlib.import_module(f"rillet.{_room}.{_name}")
+
+# Rooms that load when somebody asks for a name in them: the public path of the names, and what to import.
+_LATE.update({"keras": "rillet.keras", "test": "rillet.frontend.testing"})
+_LATE.update(dict.fromkeys(("initializers", "losses", "metrics", "optimizers"), "rillet.keras"))
+_SAVED = ("train", "io", "graph_util", "saved_model", "AttrValue", "Event", "GraphDef", "HistogramProto", "LogMessage",
+          "MetaGraphDef", "NameAttrList", "NodeDef", "SessionLog", "Summary", "SummaryMetadata", "TensorInfo",
+          "import_graph_def", "make_ndarray", "make_tensor_proto", "parse_example", "parse_single_example", "parse_tensor",
+          "serialize_tensor", "FixedLenFeature", "FixedLenSequenceFeature", "SparseFeature", "VarLenFeature")  # fmt: skip
+_LATE.update(dict.fromkeys(_SAVED, "rillet.saving"))
+_SUMMARIES = ("summary", "train.SummaryWriter", "scalar_summary", "histogram_summary", "image_summary", "merge_summary",
+              "merge_all_summaries")  # fmt: skip
+_LATE.update(dict.fromkeys(_SUMMARIES, "rillet.summary"))
+_LATE.update(dict.fromkeys(("data", "contrib.data"), "rillet.data"))
+_LATE.update(dict.fromkeys(("draw", "draw_tensor", "explain"), "rillet.draw"))
+_LATE["layers"] = "rillet.compat.layers"
+_RECURRENT = ("contrib.rnn", "contrib.legacy_seq2seq", "nn.rnn_cell", "nn.dynamic_rnn", "nn.bidirectional_dynamic_rnn",
+              "nn.raw_rnn", "nn.rnn", "nn.static_rnn", "nn.static_bidirectional_rnn", "nn.bidirectional_rnn")  # fmt: skip
+_LATE.update(dict.fromkeys(_RECURRENT, "rillet.compat.recurrent"))

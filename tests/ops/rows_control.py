@@ -493,6 +493,14 @@ def scattered(tf: Any, x: Any) -> Any:
     ]
 
 
+def optional(tf: Any, x: Any, y: Any) -> Any:
+    """Values that go into an optional and come out again, and whether two optionals have values."""
+    full = tf.raw_ops.OptionalFromValue(components=[x, y * 2])
+    empty = tf.raw_ops.OptionalNone()
+    both = tf.raw_ops.OptionalGetValue(optional=full, output_types=[x.dtype, y.dtype], output_shapes=[x.shape, y.shape])
+    return [*both, *[tf.raw_ops.OptionalHasValue(optional=each) for each in (full, empty)]]
+
+
 def resized(tf: Any, x: Any) -> Any:
     items = tf.raw_ops.TensorListFromTensor(tensor=x, element_shape=tf.shape(x)[1:])
     return [stacked(tf, tf.raw_ops.TensorListResize(input_handle=items, size=size), x) for size in (1, 3, 4)]
@@ -527,6 +535,7 @@ LISTS = [
     ),
     Row("raw_ops.TensorListScatter", scattered, [anything(3, 2)], SINGLE),
     Row("raw_ops.TensorListResize", resized, [anything(3, 2)], SINGLE),
+    Row("raw_ops.OptionalFromValue", optional, [anything(3, 2), anything(2)], SINGLE),
     Row("raw_ops.TensorListConcat", rejoined, [anything(3, 2)], SINGLE),
     Row("raw_ops.TensorListConcatLists", both, [anything(3, 2), anything(1, 2)], SINGLE, wrt=()),
 ]

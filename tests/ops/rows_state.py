@@ -303,11 +303,15 @@ UPDATES: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
         ("gradient_accumulator", "gradient_squared_accumulator"),
         {"lr": 0.1, "l1": 0.02, "l2": 0.03, "global_step": 3},
     ),
+    "AdamWithAmsgrad": (
+        ("m", "v", "vhat"),
+        {"beta1_power": 0.81, "beta2_power": 0.98, "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-3},
+    ),
     "KerasMomentum": (("accum",), {"lr": 0.1, "momentum": 0.9}),
     "KerasMomentum,nesterov": (("accum",), {"lr": 0.1, "momentum": 0.9, "use_nesterov": True}),
 }
-DENSE_ONLY = ("AdaMax", "AddSign", "PowerSign")
-RESOURCE_ONLY = ("KerasMomentum", "KerasMomentum,nesterov")
+DENSE_ONLY = ("AdaMax", "AddSign", "PowerSign", "AdamWithAmsgrad")
+RESOURCE_ONLY = ("KerasMomentum", "KerasMomentum,nesterov", "AdamWithAmsgrad")
 
 
 def applied(op_type: str, label: str, kind: Callable[..., Any]) -> Callable[..., Any]:
