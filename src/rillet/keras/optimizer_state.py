@@ -199,12 +199,6 @@ class OptimizerState:
         for pending in list(self.__dict__.get("_pending_restores", ())):  # checkpoints with values for the new slots
             pending.revisit(self)
 
-    def _trackable_children(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the step, the learning rate, and the slots by their places."""
-        held = {"iterations": self._iterations, "learning_rate": self._rate}
-        slots = [variable for variable in self._variables if variable is not self._iterations]
-        return {**held, **{f"variable_{place}": variable for place, variable in enumerate(slots)}}
-
     def _create_slots(self, var_list: Sequence[Any]) -> None:
         """Makes the slots of new variables."""
 

@@ -23,6 +23,7 @@ from rillet.core.graph import Graph, Operation
 from rillet.core.opdef import REGISTRY
 from rillet.core.shapes import TensorShape
 from rillet.core.tensor import SymbolicTensor, Tensor
+from rillet.frontend.autograph.context import converting
 from rillet.keras.calling import CALLS
 
 
@@ -150,7 +151,7 @@ class Node:
 def infer(layer: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What `call(*args, **kwargs)` would return: new tensors of the model. Nothing of the call is kept."""
     graph = FuncGraph(layer.name, outer_graph=None)
-    with graph.as_default(), context.without_recording(), CALLS.inferring():
+    with graph.as_default(), context.without_recording(), CALLS.inferring(), converting(True):
         inside: dict[int, Any] = {}
 
         def stand_in(leaf: Any) -> Any:

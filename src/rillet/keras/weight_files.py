@@ -72,10 +72,18 @@ def _format(path: Path, save_format: str | None = None) -> tuple[Save, Load]:
             return functions
     if path.name.endswith(".keras"):
         raise ValueError(f"{path.name!r} is the name of a whole model: save it with model.save, or name it .weights.h5")
+    if path.suffix[1:].isalpha() and path.suffix not in _CHECKPOINT_ENDINGS and save_format != "tf":
+        raise ValueError(
+            f"weights can't be kept in {path.name!r}: its name should end in {' or '.join(sorted(FORMATS))}, which says the "
+            "format; or have no ending, for a checkpoint of TensorFlow's"
+        )
     return _save_checkpoint, _load_missing
 
 
 # ---- checkpoints of TensorFlow ----------------------------------------------------------------------------------------
+
+
+_CHECKPOINT_ENDINGS = (".ckpt", ".tf", ".weights", ".cpt")
 
 
 def _is_checkpoint(path: Path) -> bool:

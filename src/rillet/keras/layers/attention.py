@@ -167,11 +167,12 @@ class MultiHeadAttention(ConfiguredLayer):
         bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
         activity_regularizer: Any = None, kernel_constraint: Any = None, bias_constraint: Any = None, **kwargs: Any,
     ) -> None:  # fmt: skip
-        for name in ("softmax_robust_masking", "flash_attention", "seed", "query_shape", "key_shape", "value_shape"):
+        for name in ("softmax_robust_masking", "flash_attention", "seed"):
             kwargs.pop(name, None)
+        built_for = {name: kwargs.pop(name, None) for name in ("query_shape", "key_shape", "value_shape")}
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.supports_masking = True
-        self._built_for: dict[str, Any] = {"query_shape": None, "key_shape": None, "value_shape": None}
+        self._built_for: dict[str, Any] = built_for
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.value_dim = value_dim or key_dim
