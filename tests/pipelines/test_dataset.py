@@ -18,6 +18,12 @@ import rillet as tf
 Dataset = tf.data.Dataset
 
 
+@pytest.fixture(autouse=True)
+def no_global_seed() -> None:
+    """The orders below are those of programs that set no seed but a dataset's own."""
+    tf.random.set_seed(None)
+
+
 def numbers(dataset: Any) -> Any:
     return [np.asarray(element).tolist() for element in dataset.as_numpy_iterator()]
 
