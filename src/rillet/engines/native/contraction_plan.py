@@ -259,7 +259,7 @@ def _divided(plan: Plan, workers: int) -> Plan:
     m, n = plan.m, plan.n
     batches = extent_of(plan.problem.batch)
     work = 2 * batches * m.extent * n.extent * extent_of(plan.problem.k)
-    most = min(4 * workers, work // _TASK_FLOPS)
+    most = min(2 * workers, work // _TASK_FLOPS)
     if workers == 1 or most <= plan.tasks:
         return plan
     # Cycles lost for a k and a row of a (column of b), which the columns (rows) of a task must make up for.

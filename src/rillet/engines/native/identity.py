@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from rillet import config
 from rillet.compiler.passes import switched_off
 from rillet.core.dtypes import DType
 from rillet.core.execution import ExecutionContext, VariableState, bind_kernel
@@ -59,7 +60,8 @@ class Identity:
             described = marshal.dumps((parts, self._function(function)), _PLAIN)
         except ValueError as error:
             raise Unidentified(str(error)) from None
-        self.key = digest(_this_compiler(), ",".join(sorted(switched_off())), hashlib.sha256(described).digest())
+        settings = f"{','.join(sorted(switched_off()))} {config.THREADS.value}"  # products are cut for so many threads
+        self.key = digest(_this_compiler(), settings, hashlib.sha256(described).digest())
 
     # ---- what a program names -----------------------------------------------------------------------------------
 

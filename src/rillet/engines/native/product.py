@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rillet import config
 from rillet.compiler.arrays import Array, Contraction, size_of
 from rillet.compiler.groups import RowsGroup, operand_loads, operand_variables
 from rillet.compiler.index import Linear, Variable, strides_of
@@ -74,6 +75,7 @@ class _ProductWriter:
             c if plain else None,
             None if plain else self._store,
             scratch,
+            workers=config.THREADS.value,
             announce=self._announce if self.streams else None,
         )
         if len(self.operands) != scratch:
