@@ -184,6 +184,7 @@ def _this_compiler() -> bytes:
     about = [_FORMAT, sys.version, np.__version__, repr(host), targets.compiler_version()]
     for room in ("core", "ops", "compiler", "compiler/lowering", "engines/native"):
         with os.scandir(os.path.join(folder, room)) as files:
-            facts = [(file.name, file.stat()) for file in files if file.name.endswith(".py")]
-        about += [f"{room}/{name} {fact.st_size} {fact.st_mtime_ns}" for name, fact in sorted(facts)]
+            facts = sorted((file.name, file.stat()) for file in files if file.name.endswith(".py"))
+        # Installers may give files an old time; the time at which they came here (ctime) is the system's own.
+        about += [f"{room}/{name} {fact.st_size} {fact.st_mtime_ns} {fact.st_ctime_ns}" for name, fact in facts]
     return digest(*about)
