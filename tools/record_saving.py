@@ -7,37 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import tensorflow as tf
+from tests.saving.data import FOLDER, model_class, tensors
 
 tf1 = tf.compat.v1
-FOLDER = Path(__file__).parents[1] / "tests" / "data" / "saving"
 EXPECTED: dict[str, Any] = {}
-
-
-def tensors() -> dict[str, Any]:
-    """One of each kind of tensor, in the order of their names; the tests make the same."""
-    random = np.random.default_rng(0)
-    found = {
-        "adam/m": random.normal(size=(3, 4)).astype(np.float32),
-        "bfloat": np.arange(3).astype(tf.bfloat16.as_numpy_dtype),
-        "complex": np.array(1 + 2j),
-        "empty": np.zeros((0, 3), np.float32),
-        "flag": np.array([True, False]),
-        "half": np.arange(3).astype(np.float16),
-        "int8": np.arange(-3, 3, dtype=np.int8),
-        "text": np.array([b"abc", "ü".encode(), b""], object),
-        "text0": np.array(b"x" * 300, object),
-        "uint64": np.array(2**63, np.uint64),
-    }
-    found.update({f"w{number:03d}": np.float32([number]) for number in range(40)})
-    return found
 
 
 def checkpoint_of_all_types() -> None:
@@ -149,22 +132,7 @@ def session_model() -> None:
         EXPECTED["session_model"] = session.run(y, {x: [[0.1, 0.2]]})
 
 
-class Model(tf.Module):
-    def __init__(self) -> None:
-        super().__init__(name="m")
-        self.w = tf.Variable([[1.0, 2.0], [3.0, 4.0]], name="w")
-        self.parts = [tf.Variable(1.0), {"a": tf.Variable(2.0)}]
-        self.c = tf.constant(np.arange(300.0, dtype=np.float32))
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
-    def f(self, x: Any) -> Any:
-        y = tf.cond(tf.reduce_sum(x) > 0, lambda: x @ self.w, lambda: x * 2)
-        _, y = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.tanh(y)), [0, y])
-        return y + self.parts[0] + self.parts[1]["a"] + self.c[1]
-
-    @tf.function(autograph=False)
-    def g(self, x: Any, flag: bool = True, *, k: float = 2.0) -> Any:
-        return {"o": x * k * self.parts[0] if flag else x, "p": (x,)}
+Model = model_class(tf)
 
 
 def object_model() -> None:

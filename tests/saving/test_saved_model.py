@@ -9,27 +9,12 @@ import numpy as np
 import pytest
 
 import rillet as tf
-from tests.saving.data import FOLDER, expected
+from tests.saving.data import FOLDER, expected, model_class
 
 v1 = tf.compat.v1
 
 
-class Model(tf.Module):
-    def __init__(self) -> None:
-        super().__init__(name="m")
-        self.w = tf.Variable([[1.0, 2.0], [3.0, 4.0]], name="w")
-        self.parts = [tf.Variable(1.0), {"a": tf.Variable(2.0)}]
-        self.c = tf.constant(np.arange(300.0, dtype=np.float32))
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
-    def f(self, x: Any) -> Any:
-        y = tf.cond(tf.reduce_sum(x) > 0, lambda: x @ self.w, lambda: x * 2)
-        _, y = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.tanh(y)), [0, y])
-        return y + self.parts[0] + self.parts[1]["a"] + self.c[1]
-
-    @tf.function(autograph=False)
-    def g(self, x: Any, flag: bool = True, *, k: float = 2.0) -> Any:
-        return {"o": x * k * self.parts[0] if flag else x, "p": (x,)}
+Model = model_class(tf)
 
 
 def saved(folder: Path) -> str:

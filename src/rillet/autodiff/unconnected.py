@@ -120,7 +120,7 @@ def explain(y: Tensor, x: Tensor, producer: Producer, y_name: str, x_name: str) 
                 f"The gradient is None: {name} is {tensor.dtype.name}, and only floating-point tensors have gradients.",
                 hint="tf.cast it to tf.float32 where it is made",
             )
-    operations = _behind(y, producer)
+    operations = behind([y], producer)
     if x is not y and not any(x is tensor for operation in operations for tensor in operation.inputs):
         return Explanation(
             True, f"The gradient is None: {y_name} does not depend on {x_name}: no operation leads there."
@@ -136,10 +136,10 @@ def explain(y: Tensor, x: Tensor, producer: Producer, y_name: str, x_name: str) 
     )
 
 
-def _behind(y: Tensor, producer: Producer) -> list[Operation]:
-    """Everything that y is computed from, in the order it was made."""
+def behind(targets: Sequence[Tensor], producer: Producer) -> list[Operation]:
+    """Everything that the targets are computed from, in the order it was made."""
     found: dict[int, Operation] = {}
-    waiting = [y]
+    waiting = list(targets)
     while waiting:
         operation = producer(waiting.pop())
         if operation is not None and operation.sequence not in found:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rillet.cli import run
-from rillet.core.late import late
+from rillet.core.export import late
 
 _draw_by_name = late("rillet.draw.by_name", "draw_by_name")  # loaded by those who draw
 _ENDINGS = (".svg", ".html", ".dot", ".txt")

@@ -47,6 +47,15 @@ def public(*names: str, v1: Sequence[str] = (), v2: Sequence[str] = ()) -> Calla
     return decorate
 
 
+def public_in(namespace: str) -> Callable[..., Callable[[_T], _T]]:
+    """`public`, for names that all lie in that namespace."""
+
+    def named(*names: str) -> Callable[[_T], _T]:
+        return public(*[f"{namespace}.{name}" for name in names])
+
+    return named
+
+
 def open_room(package: str, folders: Sequence[str], short: Mapping[str, str] | None = None) -> None:
     """Imports every module of a package, in alphabetical order, and tells the namespaces that there are new names.
 

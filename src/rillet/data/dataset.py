@@ -74,7 +74,7 @@ class Dataset:
         types = {"output_types": found["output_types"], "Toutput_types": found["output_types"]}
         everything = {**attrs, "output_shapes": found["output_shapes"], **types}
         chosen = {key: value for key, value in everything.items() if key in known}
-        made: Dataset = _KINDS[definition.name](apply_op(definition, inputs, chosen, name), spec)
+        made: Dataset = _kind_of(definition.name)(apply_op(definition, inputs, chosen, name), spec)
         return made
 
     def _then(self, definition: Any, *inputs: Any, spec: Any = None, name: str | None = None, **attrs: Any) -> Any:
@@ -471,7 +471,7 @@ class Dataset:
             return _count_at_most(length, edges)
 
         def batch(number: Any, group: Dataset) -> Dataset:
-            size = _entry(sizes, number)
+            size = sizes[number]
             if no_padding:
                 return group.batch(size, drop_remainder)
             shapes = self.output_shapes if padded_shapes is None else padded_shapes
@@ -479,7 +479,7 @@ class Dataset:
 
         if pad_to_bucket_boundary:
             raise errors.UnimplementedError(None, None, "pad_to_bucket_boundary=True is not there yet")
-        return self.group_by_window(bucket, batch, window_size_func=lambda number: _entry(sizes, number), name=name)
+        return self.group_by_window(bucket, batch, window_size_func=lambda number: sizes[number], name=name)
 
     # ---- several elements in one, order, time -----------------------------------------------------------------------
 
@@ -607,17 +607,8 @@ class Dataset:
 
 @functools.cache
 def _kind_of(name: str) -> type[Dataset]:
-    return type(f"_{re.sub('V[0-9]$', '', name)}", (Dataset,), {"__module__": Dataset.__module__})
-
-
-class _Kinds(dict[str, type[Dataset]]):
     """The class of datasets that an op makes, which tells them apart when they are printed."""
-
-    def __missing__(self, name: str) -> type[Dataset]:
-        return _kind_of(name)
-
-
-_KINDS = _Kinds()
+    return type(f"_{re.sub('V[0-9]$', '', name)}", (Dataset,), {"__module__": Dataset.__module__})
 
 
 @public("data.Options")
@@ -712,10 +703,6 @@ def _filler(dtype: Any) -> Any:
     return "" if dtype is dtypes.string else np.zeros((), dtype.numpy_dtype)
 
 
-def _entry(values: Any, number: Any) -> Any:
-    return values[number]
-
-
 def _count_at_most(value: Any, edges: np.ndarray[Any, Any]) -> Any:
     """How many of the edges are no more than the value."""
     total = convert_to_tensor(0, dtypes.int64)
@@ -801,9 +788,7 @@ def _generated(generator: Callable[..., Any], spec: Any, args: Sequence[Any], na
     )
     inputs = (first.captured, second.captured, third.captured)
     functions = {"init_func": first.function, "next_func": second.function, "finalize_func": third.function}
-    made = Dataset._of(ops.GENERATOR, inputs, spec, name, **functions)
-    made.__dict__["_generator"] = (begin, following, finish)
-    return made
+    return Dataset._of(ops.GENERATOR, inputs, spec, name, **functions)
 
 
 def _as_number(tensor: Any) -> Any:

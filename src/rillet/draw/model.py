@@ -102,10 +102,6 @@ class Drawing:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def has_derivatives(self) -> bool:
-        return any(output.total is not None for node in self.nodes.values() for output in node.outputs)
-
-    @property
     def has_values(self) -> bool:
         return any(output.value is not None for node in self.nodes.values() for output in node.outputs)
 

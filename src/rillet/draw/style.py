@@ -14,7 +14,6 @@ LINE = 17.0
 SIDE = 12.0
 _NARROW = frozenset("ijl.,:;'|!()[]ftrI ·")
 _WIDE = frozenset("mwMW@%∂Σ…−+=<>×÷≥≤≠‖")
-_LONGEST_VALUE = 22
 _LONGEST_LABEL = 30
 
 CSS = """

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rillet.autodiff.backprop import is_differentiable
+from rillet.autodiff.unconnected import behind
 from rillet.core import dtypes, nest
 from rillet.core.dispatch import convert_to_tensor
 from rillet.core.execution import VariableState, eager_context
@@ -267,7 +268,7 @@ def _of_tape(targets: list[Any], tape: Any, wrt: Any, names: dict[int, str]) -> 
             "the tape has not recorded how this tensor was computed. Was what it depends on watched (tape.watch), and is the "
             "tape persistent, or not used yet?"
         )
-    operations = _behind(targets, producer)
+    operations = behind(targets, producer)
     subject = Subject(targets, operations, names=names)
     for operation in operations:
         for tensor in (*operation.inputs, *operation.outputs):
@@ -281,14 +282,3 @@ def _of_tape(targets: list[Any], tape: Any, wrt: Any, names: dict[int, str]) -> 
     else:
         subject.sources = find_sources(wrt, subject, None)
     return subject
-
-
-def _behind(targets: Iterable[Tensor], producer: Callable[[Tensor], Operation | None]) -> list[Operation]:
-    found: dict[int, Operation] = {}
-    waiting = list(targets)
-    while waiting:
-        operation = producer(waiting.pop())
-        if operation is not None and operation.sequence not in found:
-            found[operation.sequence] = operation
-            waiting.extend(operation.inputs)
-    return [found[sequence] for sequence in sorted(found)]

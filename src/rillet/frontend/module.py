@@ -15,6 +15,12 @@ from rillet.frontend.variable import Variable
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
+def tell_restores(value: Any) -> None:
+    """The object has got something new: checkpoints that were restored before may have a value for it."""
+    for pending in list(value.__dict__.get("_pending_restores", ())):
+        pending.revisit(value)
+
+
 @public("Module")
 class Module:
     """Base of objects with variables. Attributes (and lists, tuples and dicts in them) are searched for variables and
@@ -37,10 +43,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        for pending in list(
-            self.__dict__.get("_pending_restores", ())
-        ):  # checkpoints that have values for what comes later
-            pending.revisit(self)
+        tell_restores(self)
 
     @property
     def name(self) -> str:

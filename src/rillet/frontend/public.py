@@ -7,10 +7,9 @@ from typing import Any
 
 from rillet import errors
 from rillet.core import context, dispatch, dtypes, nest, shapes
-from rillet.core.export import export, public
+from rillet.core.export import export, late, public
 from rillet.core.function import FuncGraph
 from rillet.core.graph import Graph, Operation
-from rillet.core.late import late
 from rillet.core.tensor import EagerTensor, Equality, SymbolicTensor, Tensor
 from rillet.frontend.control import disable_control_flow_v2, enable_control_flow_v2
 from rillet.frontend.variable import Variable

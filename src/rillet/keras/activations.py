@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.export import export
+from rillet.core.export import public_in
 from rillet.core.opdef import REGISTRY
 from rillet.keras.saving_registry import Family
 from rillet.ops import activations as nn
@@ -22,14 +21,7 @@ from rillet.ops.reduce import reduce_sum
 from rillet.ops.select import where
 from rillet.ops.sequences import range_
 
-
-def _public(*names: str) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        for name in names:
-            export(function, f"keras.activations.{name}")
-        return function
-
-    return decorate
+_public = public_in("keras.activations")
 
 
 @_public("linear")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rillet.core.dispatch import convert_to_tensor
-from rillet.core.export import export
+from rillet.core.export import public_in
 from rillet.keras.policy import epsilon
 from rillet.keras.saving_registry import Family
 from rillet.ops.cast import cast
@@ -14,14 +14,7 @@ from rillet.ops.compare import greater_equal
 from rillet.ops.elementwise import sqrt, square
 from rillet.ops.reduce import reduce_sum
 
-
-def _public(*names: str) -> Any:
-    def decorate(cls: type) -> type:
-        for name in names:
-            export(cls, f"keras.constraints.{name}")
-        return cls
-
-    return decorate
+_public = public_in("keras.constraints")
 
 
 @_public("Constraint")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rillet.core import dtypes
 from rillet.core.dispatch import apply_op
-from rillet.core.export import export
+from rillet.core.export import public_in
 from rillet.core.opdef import REGISTRY
 from rillet.frontend import initializers as graph_initializers
 from rillet.frontend.initializers import fans
@@ -18,14 +18,7 @@ from rillet.ops import constants, creation
 from rillet.ops import random_stateless as stateless
 from rillet.ops.arrange import matrix_transpose
 
-
-def _public(name: str, *aliases: str) -> Any:
-    def decorate(cls: type) -> type:
-        for each in (name, *aliases):
-            export(cls, f"keras.initializers.{each}")
-        return cls
-
-    return decorate
+_public = public_in("keras.initializers")
 
 
 @_public("Initializer")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.export import export
+from rillet.core.export import export, public
 from rillet.core.opdef import REGISTRY
 from rillet.core.tensor import SymbolicTensor, Tensor
 from rillet.keras.policy import epsilon
@@ -31,15 +31,8 @@ from rillet.ops.statistics import l2_normalize
 
 def _public(*names: str, metric: bool = True) -> Callable[[Any], Any]:
     """Public in tf.keras.losses, and in tf.keras.metrics, where the same function is a metric."""
-
-    def decorate(function: Any) -> Any:
-        for name in names:
-            export(function, f"keras.losses.{name}")
-            if metric:
-                export(function, f"keras.metrics.{name}")
-        return function
-
-    return decorate
+    rooms = ("losses", "metrics") if metric else ("losses",)
+    return public(*[f"keras.{room}.{name}" for name in names for room in rooms])
 
 
 def as_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rillet.core import dtypes
 from rillet.core.dispatch import apply_op, convert_to_tensor
-from rillet.core.export import export
+from rillet.core.export import public_in
 from rillet.core.opdef import REGISTRY
 from rillet.keras import losses
 from rillet.keras.losses import as_pair, squeeze_to_match
@@ -19,14 +19,7 @@ from rillet.ops.order import in_top_k
 from rillet.ops.reduce import argmax, reduce_mean
 from rillet.ops.shape import reshape
 
-
-def _public(*names: str) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        for name in names:
-            export(function, f"keras.metrics.{name}")
-        return function
-
-    return decorate
+_public = public_in("keras.metrics")
 
 
 def _as_float(hits: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from rillet.core import context, dtypes
 from rillet.core.dispatch import convert_to_tensor
 from rillet.core.tensor import Tensor
+from rillet.frontend.module import tell_restores
 from rillet.frontend.scopes import init_scope, use_eager_name_scope
 from rillet.frontend.variable import Variable
 from rillet.keras.saving_registry import Family
@@ -196,8 +197,7 @@ class OptimizerState:
             self._accumulators += [self.add_variable_from_reference(one, "gradient_accumulator") for one in new]
         self._create_slots(new)
         self.built = True
-        for pending in list(self.__dict__.get("_pending_restores", ())):  # checkpoints with values for the new slots
-            pending.revisit(self)
+        tell_restores(self)
 
     def _create_slots(self, var_list: Sequence[Any]) -> None:
         """Makes the slots of new variables."""

@@ -112,15 +112,8 @@ class LegacyOptimizer(Optimizer):
 class _Own(LegacyOptimizer):
     """The methods: their update is that of the new optimizer of the same name."""
 
-    _sparse_op = (
-        ""  # the update op on some rows, where it differs from the dense one on a gradient that is zero elsewhere
-    )
-
     def _without_rows(self, gradient: Any, variable: Any, rate: Any) -> Any:
         return super(LegacyOptimizer, self).update_step(gradient, variable, rate)
-
-    def _apply_rows(self, slots: Sequence[str], variable: Any, values: Sequence[Any], **attrs: Any) -> Any:
-        return apply_update(self._sparse_op, variable, [self._slot(name, variable) for name in slots], values, **attrs)
 
 
 @public("keras.optimizers.legacy.SGD")

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from rillet.core.dispatch import convert_to_tensor
-from rillet.core.export import export
+from rillet.core.export import public_in
 from rillet.keras.saving_registry import Family, reject_unknown
 from rillet.ops.creation import eye
 from rillet.ops.elementwise import abs as absolute
@@ -15,14 +15,7 @@ from rillet.ops.matmul import matmul
 from rillet.ops.reduce import reduce_sum
 from rillet.ops.statistics import l2_normalize
 
-
-def _public(*names: str) -> Any:
-    def decorate(cls: type) -> type:
-        for name in names:
-            export(cls, f"keras.regularizers.{name}")
-        return cls
-
-    return decorate
+_public = public_in("keras.regularizers")
 
 
 def _strength(value: Any) -> float:

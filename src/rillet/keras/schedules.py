@@ -40,9 +40,10 @@ class LearningRateSchedule:
 export(LearningRateSchedule, "keras.optimizers.schedules.LearningRateSchedule")
 
 
-@public("keras.optimizers.schedules.ExponentialDecay")
-class ExponentialDecay(LearningRateSchedule):
-    """initial_learning_rate * decay_rate ^ (step / decay_steps); `staircase` rounds the quotient down."""
+class _RateDecay(LearningRateSchedule):
+    """What falls with step / decay_steps, by decay_rate: `_decay` of tf.train says how."""
+
+    _decay: Callable[..., Any]
 
     def __init__(
         self, initial_learning_rate: Any, decay_steps: Any, decay_rate: Any, staircase: bool = False, name: Any = None
@@ -54,28 +55,21 @@ class ExponentialDecay(LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return self._decayed(
-            schedules.exponential_decay, step, self.decay_steps, self.decay_rate, self.staircase, self.name
-        )
+        return self._decayed(self._decay, step, self.decay_steps, self.decay_rate, self.staircase, self.name)
+
+
+@public("keras.optimizers.schedules.ExponentialDecay")
+class ExponentialDecay(_RateDecay):
+    """initial_learning_rate * decay_rate ^ (step / decay_steps); `staircase` rounds the quotient down."""
+
+    _decay = staticmethod(schedules.exponential_decay)
 
 
 @public("keras.optimizers.schedules.InverseTimeDecay")
-class InverseTimeDecay(LearningRateSchedule):
+class InverseTimeDecay(_RateDecay):
     """initial_learning_rate / (1 + decay_rate * step / decay_steps)."""
 
-    def __init__(
-        self, initial_learning_rate: Any, decay_steps: Any, decay_rate: Any, staircase: bool = False, name: Any = None
-    ) -> None:
-        self.initial_learning_rate = initial_learning_rate
-        self.decay_steps = decay_steps
-        self.decay_rate = decay_rate
-        self.staircase = staircase
-        self.name = name
-
-    def __call__(self, step: Any) -> Any:
-        return self._decayed(
-            schedules.inverse_time_decay, step, self.decay_steps, self.decay_rate, self.staircase, self.name
-        )
+    _decay = staticmethod(schedules.inverse_time_decay)
 
 
 @public("keras.optimizers.schedules.PolynomialDecay")

@@ -166,8 +166,8 @@ PARALLEL_MAP = _dataset(
     "ParallelMapDatasetV2", f"{_TO_EACH}, num_parallel_calls: int64",
     f"{_CALLED}, use_inter_op_parallelism: bool = True, deterministic: string = 'default', "
     "preserve_cardinality: bool = False",
-    lambda source, *captured, f, deterministic, context: ParallelMapped(
-        source, Applied(context, f, captured[:-1]), _whole(captured[-1]), deterministic != "false"
+    lambda source, *captured, f, context: ParallelMapped(
+        source, Applied(context, f, captured[:-1]), _whole(captured[-1])
     ),
 )  # fmt: skip
 FLAT_MAP = _dataset(

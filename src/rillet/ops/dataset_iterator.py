@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -138,11 +138,3 @@ FROM_STRING = define(
     "output_types: list(type) = [], output_shapes: list(shape) = []",
     reference=_named, shape=scalar_shape, gradient=NO_GRADIENT, is_stateful=True,
 )  # fmt: skip
-
-
-def types_and_shapes(specs: Sequence[Any]) -> dict[str, Any]:
-    """The attributes output_types and output_shapes of elements like these."""
-    return {
-        "output_types": tuple(spec.dtype for spec in specs),
-        "output_shapes": tuple(spec.shape for spec in specs),
-    }

@@ -23,7 +23,7 @@ _TRIALS = 8  # so many elements tell how long one takes
 class ParallelMapped(Mapped):
     """A map whose calls run on `workers` threads (AUTOTUNE: as many as there are processors), in order."""
 
-    def __init__(self, source: DatasetValue, function: Applied, workers: int, in_order: bool = True) -> None:
+    def __init__(self, source: DatasetValue, function: Applied, workers: int) -> None:
         super().__init__(source, function)
         if workers < 1 and workers != AUTOTUNE:
             raise ValueError(f"num_parallel_calls must be greater than zero, but got {workers}.")

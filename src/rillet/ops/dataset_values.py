@@ -301,7 +301,6 @@ class WithoutErrors(DatasetValue):
         self.source, self.tells = source, tells
 
     def elements(self) -> Iterator[Element]:
-        failed: errors.OpError | None = None
         run = resumable(self.source)
         while True:
             try:
@@ -309,9 +308,8 @@ class WithoutErrors(DatasetValue):
             except StopIteration:
                 return
             except errors.OpError as error:
-                failed = error
                 if self.tells:
-                    print(f"rillet: an element is left out: {failed.message}", file=sys.stderr)
+                    print(f"rillet: an element is left out: {error.message}", file=sys.stderr)
 
 
 def resumable(source: DatasetValue) -> Iterator[Element]:

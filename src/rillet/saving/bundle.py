@@ -27,6 +27,7 @@ from rillet.errors import InvalidArgumentError, NotFoundError, UnimplementedErro
 from rillet.ops.files import file_errors
 from rillet.saving import files, messages, slices, table
 from rillet.saving.tensors import as_bytes, little_endian, shape_message, shape_of, sizes
+from rillet.saving.varint import read_varint, varint
 
 _LONGEST_SHORT_STRING = 0xFFFFFFFF
 
@@ -129,7 +130,7 @@ def _write_strings(file: IO[bytes], array: Any) -> int:
     fixed = b"".join(struct.pack("<I" if len(s) <= _LONGEST_SHORT_STRING else "<Q", len(s)) for s in strings)
     checksum = struct.pack("<I", masked_crc32c(fixed))
     contents = b"".join(strings)
-    file.write(b"".join(table.varint(len(text)) for text in strings) + checksum + contents)
+    file.write(b"".join(varint(len(text)) for text in strings) + checksum + contents)
     return masked_crc32c(fixed + checksum + contents)
 
 
@@ -246,7 +247,7 @@ def _strings(data: bytes, entry: Entry, path: str, name: str) -> Any:
     lengths, place = [], 0
     try:
         for _ in range(count):
-            length, place = table.read_varint(data, place)
+            length, place = read_varint(data, place)
             lengths.append(length)
     except IndexError:
         raise table.damaged(path, f"the lengths of tensor {name} are cut off") from None

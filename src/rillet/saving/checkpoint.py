@@ -12,7 +12,7 @@ from rillet.core import dtypes
 from rillet.core.export import public
 from rillet.core.tensor import EagerTensor
 from rillet.errors import NotFoundError
-from rillet.frontend.module import Module
+from rillet.frontend.module import Module, tell_restores
 from rillet.frontend.scopes import init_scope
 from rillet.frontend.session import get_default_session
 from rillet.frontend.variable import Variable
@@ -45,8 +45,7 @@ class Checkpoint:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
-        for pending in list(self.__dict__.get("_pending_restores", ())):
-            pending.revisit(self)
+        tell_restores(self)
 
     def _trackable_children(self) -> dict[str, Any]:
         own = {name: value for name, value in vars(self).items() if name not in ("_root", "_pending_restores")}

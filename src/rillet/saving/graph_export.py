@@ -62,13 +62,17 @@ class Exporter:
         return known[1]
 
     def _unused(self, wanted: str) -> str:
-        wanted = re.sub(r"[^A-Za-z0-9_.\-]", "_", wanted)
-        name, count = wanted, 0
-        while name in self._names:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._names.add(name)
-        return name
+        return _free(re.sub(r"[^A-Za-z0-9_.\-]", "_", wanted), self._names)
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    """The name, or with a number behind it, that is not taken; now it is."""
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    taken.add(name)
+    return name
 
 
 Edge = Callable[[str, str, int, int], str]  # of a node: name, output argument, place in that, place among all outputs
@@ -244,13 +248,7 @@ class _FunctionWriter:
     def _argument_name(self, wanted: str) -> str:
         """A name that is free: lower case, as names of arguments are."""
         base = re.sub(r"[^a-z0-9_]", "_", wanted.lower())
-        base = base if base[:1].isalpha() else f"arg_{base}"
-        name, count = base, 0
-        while name in self._taken:
-            count += 1
-            name = f"{base}_{count}"
-        self._taken.add(name)
-        return name
+        return _free(base if base[:1].isalpha() else f"arg_{base}", self._taken)
 
     def _add_operations(self) -> None:
         """All operations; those with effects run, one after the other, as in the program."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rillet.errors import DataLossError
+from rillet.saving.varint import read_varint
 
 
 def uncompressed(data: bytes, path: str) -> bytes:
     """The original bytes. DataLossError, naming `path`, for data that is cut off or refers to what is not there."""
     try:
-        size, place = _length(data)
+        size, place = read_varint(data, 0)
         result = bytearray()
         while place < len(data):
             place = _element(data, place, result)
@@ -17,17 +18,6 @@ def uncompressed(data: bytes, path: str) -> bytes:
     if len(result) != size:
         raise DataLossError(None, None, f"{path} is damaged: {len(result)} bytes uncompressed, {size} expected")
     return bytes(result)
-
-
-def _length(data: bytes) -> tuple[int, int]:
-    size = place = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        size |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return size, place
-        shift += 7
 
 
 def _element(data: bytes, place: int, result: bytearray) -> int:

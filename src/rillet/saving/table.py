@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from rillet.core.crc32c import masked_crc32c
 from rillet.errors import DataLossError
 from rillet.saving.snappy import uncompressed
+from rillet.saving.varint import read_varint, varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48
@@ -19,28 +20,6 @@ _TRAILER = 5  # kind of compression, checksum
 _PLAIN, _SNAPPY = 0, 1
 _BLOCK_SIZE = 1 << 18
 _RESTART_INTERVAL = 16
-
-
-def varint(number: int) -> bytes:
-    """A number in groups of seven bits, lowest first."""
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
-
-
-def read_varint(data: bytes, place: int) -> tuple[int, int]:
-    """The number at `place`, and the place behind it. IndexError where the data ends."""
-    number = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, place
-        shift += 7
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------

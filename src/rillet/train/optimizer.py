@@ -19,6 +19,7 @@ from rillet.core.indexed_slices import IndexedSlices
 from rillet.core.tensor import EagerTensor, SymbolicTensor, Tensor
 from rillet.frontend.collections import GraphKeys
 from rillet.frontend.control import group
+from rillet.frontend.module import tell_restores
 from rillet.frontend.partitioned import PartitionedVariable
 from rillet.frontend.scopes import init_scope, run_after
 from rillet.frontend.variable import ReferenceVariable, Variable
@@ -262,13 +263,8 @@ class Optimizer:
         slots = self._slot_dict(slot_name)
         if id(var) not in slots:
             slots[id(var)] = (var, make())
-            self._tell_restores()
+            tell_restores(self)
         return slots[id(var)][1]
-
-    def _tell_restores(self) -> None:
-        """There is a new variable: checkpoints that were restored before may have a value for it."""
-        for pending in list(self.__dict__.get("_pending_restores", ())):
-            pending.revisit(self)
 
     def _create_non_slot_variable(self, initial_value: Any, name: str, colocate_with: Any) -> Any:
         """A variable kept once a graph, not once a variable; it lives where `colocate_with` does."""
@@ -277,7 +273,7 @@ class Optimizer:
             use_resource = not isinstance(colocate_with, ReferenceVariable)
             with at_home(colocate_with.graph):
                 self._non_slots[key] = Variable(initial_value, name=name, trainable=False, use_resource=use_resource)
-            self._tell_restores()
+            tell_restores(self)
         return self._non_slots[key]
 
     def _get_non_slot_variable(self, name: str, graph: Any = None) -> Any:

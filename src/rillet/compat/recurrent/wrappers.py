@@ -79,17 +79,13 @@ class MultiRNNCell(RNNCell):
         return inputs, tuple(following) if self._state_is_tuple else concat(following, 1)
 
 
-class _Wrapper(RNNCell):
-    """A cell that changes what another one gets or gives. It has no scope of its own."""
+class _AroundCell(RNNCell):
+    """A cell around another one, with its state."""
 
-    def __init__(self, cell: Any) -> None:
-        super().__init__()
+    def __init__(self, cell: Any, **options: Any) -> None:
+        super().__init__(**options)
         check_is_cell("cell", cell)
         self._cell = cell
-
-    @property
-    def wrapped_cell(self) -> Any:
-        return self._cell
 
     @property
     def state_size(self) -> Any:
@@ -102,6 +98,14 @@ class _Wrapper(RNNCell):
     def zero_state(self, batch_size: Any, dtype: Any) -> Any:
         with NameScope(type(self).__name__ + "ZeroState"):
             return self._cell.zero_state(batch_size, dtype)
+
+
+class _Wrapper(_AroundCell):
+    """A cell that changes what another one gets or gives. It has no scope of its own."""
+
+    @property
+    def wrapped_cell(self) -> Any:
+        return self._cell
 
     def __call__(self, inputs: Any, state: Any, scope: Any = None, *args: Any, **kwargs: Any) -> Any:
         options = {} if scope is None else {"scope": scope}
@@ -270,25 +274,11 @@ class DeviceWrapper(_Wrapper):
             return self._cell(inputs, state, **options)
 
 
-class _Projecting(RNNCell):
+class _Projecting(_AroundCell):
     """A cell with a layer before or behind it, in a scope of its own."""
 
     def __init__(self, cell: Any, reuse: Any) -> None:
-        super().__init__(_reuse=reuse)
-        check_is_cell("cell", cell)
-        self._cell = cell
-
-    @property
-    def state_size(self) -> Any:
-        return self._cell.state_size
-
-    @property
-    def output_size(self) -> Any:
-        return self._cell.output_size
-
-    def zero_state(self, batch_size: Any, dtype: Any) -> Any:
-        with NameScope(type(self).__name__ + "ZeroState"):
-            return self._cell.zero_state(batch_size, dtype)
+        super().__init__(cell, _reuse=reuse)
 
     def _projection(self, value: Any, size: int, activation: Any) -> Any:
         if "_kernel" not in self.__dict__:

@@ -151,11 +151,6 @@ def _numbers(tensor: Any) -> Elements | None:
     return None
 
 
-def is_symbolic_iterable(value: Any) -> bool:
-    """Whether a loop over `value` is one of the graph."""
-    return elements_of(value) is not None
-
-
 def _number_of_rows(tensor: Any) -> Any:
     size = tensor.shape.dimensions[0] if tensor.shape.rank is not None else None
     if size is not None:
